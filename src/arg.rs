@@ -1,0 +1,726 @@
+//! The values of a log call: what a macro's argument becomes, and how it goes into a record.
+//!
+//! A macro wraps each argument in a [`Probe`] and calls a method on it; which one the compiler finds
+//! decides what the argument is (autoref specialisation, D. Tolnay): a primitive or a text is stored by
+//! its type, an `Option` by what it holds, anything else through its `Display`. The results form a
+//! list `(a, (b, (c, ())))`, of which sizes and offsets are constants.
+//!
+//! Values that need `core::fmt` are formatted first, into an [`Arena`], and are texts from then on:
+//! no code of the user's runs while a slot is reserved.
+
+use core::cell::Cell;
+use core::fmt::{self, Write as _};
+
+use crate::number;
+use crate::record::{Kind, meta, metas};
+use crate::ring::Dest;
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// When values become text: [`Preformatted`] or [`Deferred`]. The output is the same, byte by byte.
+pub trait Encoding: sealed::Sealed + Send + Sync + 'static {
+    #[doc(hidden)]
+    const PREFORMATTED: bool;
+}
+
+/// Numbers stand as text in the ring when the call returns.
+#[derive(Clone, Copy, Debug)]
+pub struct Preformatted;
+
+/// Numbers are stored as they are, and the writer renders them: a faster call, smaller records.
+#[derive(Clone, Copy, Debug)]
+pub struct Deferred;
+
+impl sealed::Sealed for Preformatted {}
+impl sealed::Sealed for Deferred {}
+
+impl Encoding for Preformatted {
+    const PREFORMATTED: bool = true;
+}
+
+impl Encoding for Deferred {
+    const PREFORMATTED: bool = false;
+}
+
+/// A value that is ready to be stored.
+#[doc(hidden)]
+pub trait Ready {
+    /// Whether the record's size depends on the value.
+    const VARIABLE: bool = false;
+    /// Bytes of the cell, a multiple of 8.
+    fn cell(preformatted: bool) -> usize;
+    /// Bytes behind the cells, of at most `cap`: a text's length, rounded up to a multiple of 8.
+    #[inline(always)]
+    fn tail(&self, _cap: usize) -> usize {
+        0
+    }
+    /// Whether a cap of `cap` bytes cuts it, or it was cut before.
+    #[inline(always)]
+    fn is_cut(&self, _cap: usize) -> bool {
+        false
+    }
+    /// Stores the cell at `cell` and the text at `tail`, and returns the meta.
+    ///
+    /// # Safety
+    /// `dest` has room for both there.
+    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, tail: usize, cap: usize) -> u16;
+}
+
+/// An argument as the macro finds it.
+#[doc(hidden)]
+pub trait Arg {
+    /// Whether it must be formatted before it can be stored.
+    const FORMATS: bool = false;
+    type Ready<'a>: Ready
+    where
+        Self: 'a;
+    fn ready<'a>(&'a self, arena: &'a Arena<'_>) -> Self::Ready<'a>;
+}
+
+/// No cap: the record is as large as it must be.
+pub(crate) const UNCAPPED: usize = usize::MAX >> 1;
+
+macro_rules! integers {
+    ($($int:ty => $kind:ident, $wide:ty;)*) => {$(
+        impl Ready for $int {
+            #[inline(always)]
+            fn cell(preformatted: bool) -> usize {
+                Kind::$kind.cell(preformatted)
+            }
+
+            #[inline(always)]
+            unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, _: usize, _: usize) -> u16 {
+                if !preformatted {
+                    let wide = *self as $wide;
+                    // SAFETY: the caller's room for the cell.
+                    unsafe {
+                        dest.put(cell, wide as u64);
+                        if size_of::<$int>() == 16 {
+                            dest.put(cell + 8, ((wide as u128) >> 64) as u64);
+                        }
+                    }
+                    return meta(Kind::$kind, false, 0);
+                }
+                let mut buffer = itoa::Buffer::new();
+                let text = buffer.format(*self).as_bytes();
+                // SAFETY: the cell has room for the longest text of the type.
+                unsafe { put_digits(dest, cell, text, const { Kind::$kind.cell(true) }) };
+                meta(Kind::$kind, true, text.len() as u8)
+            }
+        }
+    )*};
+}
+
+integers! {
+    u8 => U8, u64;
+    u16 => U16, u64;
+    u32 => U32, u64;
+    u64 => U64, u64;
+    usize => U64, u64;
+    u128 => U128, u128;
+    i8 => I8, i64;
+    i16 => I16, i64;
+    i32 => I32, i64;
+    i64 => I64, i64;
+    isize => I64, i64;
+    i128 => I128, i128;
+}
+
+/// Stores a short text in words, without a call: `len` is 1 to `cell` bytes.
+///
+/// # Safety
+/// `dest` has room for `cell` bytes at `at`, `text` is not longer, and `cell` is 8, 16, 24 or 40.
+#[inline(always)]
+unsafe fn put_digits<D: Dest>(dest: D, at: usize, text: &[u8], cell: usize) {
+    // SAFETY: as the caller promised; words behind the text are not stored.
+    unsafe {
+        if cell == 8 {
+            dest.put(at, first_word(text));
+        } else if text.len() <= 8 {
+            dest.put(at, first_word(text));
+        } else {
+            dest.put_bytes(at, text);
+        }
+    }
+}
+
+/// The first up to 8 bytes as a little-endian word, the rest zero. `text` has 1 to 8 bytes.
+#[inline(always)]
+fn first_word(text: &[u8]) -> u64 {
+    let len = text.len();
+    if let Some(word) = text.first_chunk::<8>() {
+        return u64::from_le_bytes(*word);
+    }
+    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
+        let (first, last) = (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64);
+        return first | last << ((len - 4) * 8);
+    }
+    match *text {
+        [a] => a as u64,
+        [a, b] => a as u64 | (b as u64) << 8,
+        [a, b, c] => a as u64 | (b as u64) << 8 | (c as u64) << 16,
+        _ => 0,
+    }
+}
+
+macro_rules! floats {
+    ($($float:ty => $kind:ident, $cell:ident;)*) => {$(
+        impl Ready for $float {
+            #[inline(always)]
+            fn cell(preformatted: bool) -> usize {
+                Kind::$kind.cell(preformatted)
+            }
+
+            #[inline(always)]
+            unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, _: usize, _: usize) -> u16 {
+                if !preformatted {
+                    // SAFETY: the caller's room for the cell.
+                    unsafe { dest.put(cell, self.to_bits() as u64) };
+                    return meta(Kind::$kind, false, 0);
+                }
+                let (text, len) = number::$cell(*self);
+                let (words, _) = text.as_chunks::<8>();
+                for (at, word) in words.iter().enumerate() {
+                    // SAFETY: a cell has three words.
+                    unsafe { dest.put(cell + at * 8, u64::from_le_bytes(*word)) };
+                }
+                meta(Kind::$kind, true, len)
+            }
+        }
+    )*};
+}
+
+floats! {
+    f32 => F32, f32_cell;
+    f64 => F64, f64_cell;
+}
+
+impl Ready for bool {
+    #[inline(always)]
+    fn cell(_: bool) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    unsafe fn store<D: Dest>(&self, _: bool, _: D, _: usize, _: usize, _: usize) -> u16 {
+        meta(Kind::Bool, false, *self as u8)
+    }
+}
+
+impl Ready for char {
+    #[inline(always)]
+    fn cell(_: bool) -> usize {
+        8
+    }
+
+    #[inline(always)]
+    unsafe fn store<D: Dest>(&self, _: bool, dest: D, cell: usize, _: usize, _: usize) -> u16 {
+        // SAFETY: the caller's room for the cell.
+        unsafe { dest.put(cell, *self as u64) };
+        meta(Kind::Char, false, 0)
+    }
+}
+
+/// A text, and how many bytes of it were cut already.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    kind: Kind,
+    text: &'a str,
+    cut: usize,
+}
+
+impl Ready for Text<'_> {
+    const VARIABLE: bool = true;
+
+    #[inline(always)]
+    fn cell(_: bool) -> usize {
+        8
+    }
+
+    #[inline(always)]
+    fn tail(&self, cap: usize) -> usize {
+        self.text.len().min(cap).next_multiple_of(8)
+    }
+
+    #[inline(always)]
+    fn is_cut(&self, cap: usize) -> bool {
+        self.text.len() > cap || self.cut > 0
+    }
+
+    #[inline(always)]
+    unsafe fn store<D: Dest>(&self, _: bool, dest: D, cell: usize, tail: usize, cap: usize) -> u16 {
+        let mut text = self.text;
+        let mut cut = self.cut;
+        if cap != UNCAPPED && text.len() > cap {
+            text = &text[..text.floor_char_boundary(cap)];
+            cut += self.text.len() - text.len();
+        }
+        let cut = cut.min(u32::MAX as usize) as u64;
+        // SAFETY: the caller's room for the cell, and for `tail(cap)` bytes of text.
+        unsafe {
+            dest.put(cell, text.len() as u64 | cut << 32);
+            dest.put_bytes(tail, text.as_bytes());
+        }
+        meta(self.kind, false, 0)
+    }
+}
+
+/// A value that may not be there: its cell is there in any case.
+impl<R: Ready> Ready for Option<R> {
+    const VARIABLE: bool = true;
+
+    #[inline(always)]
+    fn cell(preformatted: bool) -> usize {
+        R::cell(preformatted)
+    }
+
+    #[inline(always)]
+    fn tail(&self, cap: usize) -> usize {
+        self.as_ref().map_or(0, |value| value.tail(cap))
+    }
+
+    #[inline(always)]
+    fn is_cut(&self, cap: usize) -> bool {
+        self.as_ref().is_some_and(|value| value.is_cut(cap))
+    }
+
+    #[inline(always)]
+    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, tail: usize, cap: usize) -> u16 {
+        match self {
+            // SAFETY: as the caller promised.
+            Some(value) => unsafe { value.store(preformatted, dest, cell, tail, cap) },
+            None => meta(Kind::None, false, (R::cell(preformatted) / 8) as u8),
+        }
+    }
+}
+
+/// Where values are formatted that need `core::fmt`: bounded memory, handed out piece by piece.
+#[doc(hidden)]
+pub struct Arena<'m> {
+    /// The part that is not handed out yet.
+    free: Cell<&'m mut [u8]>,
+}
+
+impl<'m> Arena<'m> {
+    pub(crate) fn new(memory: &'m mut [u8]) -> Self {
+        Arena { free: Cell::new(memory) }
+    }
+
+    /// Runs `format` on a sink of what room there is.
+    ///
+    /// The room is taken out while it runs: a nested use of the same arena finds none, and a panic
+    /// leaves it empty.
+    fn text(&self, kind: Kind, format: impl FnOnce(&mut Bounded<'m>) -> fmt::Result) -> Text<'m> {
+        let mut bounded = Bounded { memory: self.free.take(), len: 0, cut: 0 };
+        if format(&mut bounded).is_err() {
+            // `format!` would panic; a log line says what there was, and that it failed.
+            let _ = bounded.write_str("<fmt::Error>");
+        }
+        let Bounded { memory, len, cut } = bounded;
+        let (text, free) = memory.split_at_mut(len);
+        self.free.set(free);
+        // Only whole characters were written; if not, the text ends before.
+        let text = match core::str::from_utf8(text) {
+            Ok(text) => text,
+            Err(error) => core::str::from_utf8(&text[..error.valid_up_to()]).unwrap_or(""),
+        };
+        Text { kind, text, cut }
+    }
+}
+
+/// A `fmt::Write` that keeps what fits and counts the rest.
+struct Bounded<'m> {
+    memory: &'m mut [u8],
+    len: usize,
+    cut: usize,
+}
+
+impl fmt::Write for Bounded<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let room = self.memory.len() - self.len;
+        // Once something was cut, the rest is, too: no hole in the text.
+        let taken = if self.cut > 0 { 0 } else { text.floor_char_boundary(room) };
+        self.memory[self.len..self.len + taken].copy_from_slice(&text.as_bytes()[..taken]);
+        self.len += taken;
+        self.cut += text.len() - taken;
+        Ok(())
+    }
+}
+
+/// A primitive or a text: what is stored by its type.
+#[doc(hidden)]
+pub trait Value {
+    type Ready<'a>: Ready
+    where
+        Self: 'a;
+    fn value(&self) -> Self::Ready<'_>;
+}
+
+macro_rules! plain_values {
+    ($($type:ty)*) => {$(
+        impl Value for $type {
+            type Ready<'a> = $type;
+
+            #[inline(always)]
+            fn value(&self) -> $type {
+                *self
+            }
+        }
+    )*};
+}
+
+plain_values!(u8 u16 u32 u64 usize u128 i8 i16 i32 i64 isize i128 f32 f64 bool char);
+
+impl Value for str {
+    type Ready<'a> = Text<'a>;
+
+    #[inline(always)]
+    fn value(&self) -> Text<'_> {
+        Text { kind: Kind::Str, text: self, cut: 0 }
+    }
+}
+
+impl Value for String {
+    type Ready<'a> = Text<'a>;
+
+    #[inline(always)]
+    fn value(&self) -> Text<'_> {
+        self.as_str().value()
+    }
+}
+
+macro_rules! pointer_values {
+    ($($pointer:ty),*) => {$(
+        impl<T: Value + ?Sized> Value for $pointer {
+            type Ready<'a> = T::Ready<'a> where Self: 'a;
+
+            #[inline(always)]
+            fn value(&self) -> T::Ready<'_> {
+                (**self).value()
+            }
+        }
+    )*};
+}
+
+pointer_values!(&T, &mut T, Box<T>, std::rc::Rc<T>, std::sync::Arc<T>);
+
+impl<T: Value + ToOwned + ?Sized> Value for std::borrow::Cow<'_, T> {
+    type Ready<'a>
+        = T::Ready<'a>
+    where
+        Self: 'a;
+
+    #[inline(always)]
+    fn value(&self) -> T::Ready<'_> {
+        (**self).value()
+    }
+}
+
+/// What a macro wraps an argument in, to find out what it is.
+#[doc(hidden)]
+pub struct Probe<'a, T: ?Sized>(pub &'a T);
+
+/// A value stored by its type.
+#[doc(hidden)]
+pub struct Plain<'a, T: ?Sized>(&'a T);
+
+impl<T: Value + ?Sized> Arg for Plain<'_, T> {
+    type Ready<'b>
+        = T::Ready<'b>
+    where
+        Self: 'b;
+
+    #[inline(always)]
+    fn ready<'b>(&'b self, _: &'b Arena<'_>) -> T::Ready<'b> {
+        self.0.value()
+    }
+}
+
+/// An `Option` of such a value.
+#[doc(hidden)]
+pub struct Optional<'a, T>(&'a Option<T>);
+
+impl<T: Value> Arg for Optional<'_, T> {
+    type Ready<'b>
+        = Option<T::Ready<'b>>
+    where
+        Self: 'b;
+
+    #[inline(always)]
+    fn ready<'b>(&'b self, _: &'b Arena<'_>) -> Option<T::Ready<'b>> {
+        self.0.as_ref().map(T::value)
+    }
+}
+
+/// A value that is formatted by its `Display`.
+#[doc(hidden)]
+pub struct Displayed<'a, T: ?Sized>(&'a T);
+
+impl<T: fmt::Display + ?Sized> Arg for Displayed<'_, T> {
+    const FORMATS: bool = true;
+    type Ready<'b>
+        = Text<'b>
+    where
+        Self: 'b;
+
+    fn ready<'b>(&'b self, arena: &'b Arena<'_>) -> Text<'b> {
+        arena.text(Kind::Display, |out| write!(out, "{}", self.0))
+    }
+}
+
+/// A value with a format of its own.
+#[doc(hidden)]
+pub struct Formatted<'a> {
+    kind: Kind,
+    arguments: fmt::Arguments<'a>,
+}
+
+impl<'a> Formatted<'a> {
+    #[inline(always)]
+    pub fn display(arguments: fmt::Arguments<'a>) -> Self {
+        Formatted { kind: Kind::Display, arguments }
+    }
+
+    #[inline(always)]
+    pub fn debug(arguments: fmt::Arguments<'a>) -> Self {
+        Formatted { kind: Kind::Debug, arguments }
+    }
+}
+
+impl Arg for Formatted<'_> {
+    const FORMATS: bool = true;
+    type Ready<'b>
+        = Text<'b>
+    where
+        Self: 'b;
+
+    fn ready<'b>(&'b self, arena: &'b Arena<'_>) -> Text<'b> {
+        arena.text(self.kind, |out| out.write_fmt(self.arguments))
+    }
+}
+
+/// A plain `{}` of a primitive or a text.
+#[doc(hidden)]
+pub trait PlainValue<'a> {
+    type Arg;
+    fn kakashi_plain(&self) -> Self::Arg;
+}
+
+impl<'a, T: Value + ?Sized> PlainValue<'a> for Probe<'a, T> {
+    type Arg = Plain<'a, T>;
+
+    #[inline(always)]
+    fn kakashi_plain(&self) -> Plain<'a, T> {
+        Plain(self.0)
+    }
+}
+
+/// A plain `{}` of anything else. The bound stands on the method, so that a type without `Display` is
+/// told so in the compiler's usual words.
+#[doc(hidden)]
+pub trait PlainDisplay<'a, T: ?Sized> {
+    fn kakashi_plain(&self) -> Displayed<'a, T>
+    where
+        T: fmt::Display;
+}
+
+impl<'a, T: ?Sized> PlainDisplay<'a, T> for &Probe<'a, T> {
+    #[inline(always)]
+    fn kakashi_plain(&self) -> Displayed<'a, T>
+    where
+        T: fmt::Display,
+    {
+        Displayed(self.0)
+    }
+}
+
+/// A field that is a primitive or a text.
+#[doc(hidden)]
+pub trait FieldValue<'a> {
+    type Arg;
+    fn kakashi_field(&self) -> Self::Arg;
+}
+
+impl<'a, T: Value + ?Sized> FieldValue<'a> for &&Probe<'a, T> {
+    type Arg = Plain<'a, T>;
+
+    #[inline(always)]
+    fn kakashi_field(&self) -> Plain<'a, T> {
+        Plain(self.0)
+    }
+}
+
+/// A field that is an `Option` of one.
+#[doc(hidden)]
+pub trait FieldOption<'a> {
+    type Arg;
+    fn kakashi_field(&self) -> Self::Arg;
+}
+
+impl<'a, T: Value> FieldOption<'a> for &Probe<'a, Option<T>> {
+    type Arg = Optional<'a, T>;
+
+    #[inline(always)]
+    fn kakashi_field(&self) -> Optional<'a, T> {
+        Optional(self.0)
+    }
+}
+
+/// A field that is anything else.
+#[doc(hidden)]
+pub trait FieldDisplay<'a, T: ?Sized> {
+    fn kakashi_field(&self) -> Displayed<'a, T>
+    where
+        T: fmt::Display;
+}
+
+impl<'a, T: ?Sized> FieldDisplay<'a, T> for Probe<'a, T> {
+    #[inline(always)]
+    fn kakashi_field(&self) -> Displayed<'a, T>
+    where
+        T: fmt::Display,
+    {
+        Displayed(self.0)
+    }
+}
+
+/// The arguments of a call: `()` or `(Arg, Args)`.
+#[doc(hidden)]
+pub trait Args {
+    const FORMATS: bool;
+    type Ready<'a>: Values
+    where
+        Self: 'a;
+    fn ready<'a>(&'a self, arena: &'a Arena<'_>) -> Self::Ready<'a>;
+}
+
+impl Args for () {
+    const FORMATS: bool = false;
+    type Ready<'a> = ();
+
+    #[inline(always)]
+    fn ready<'a>(&'a self, _: &'a Arena<'_>) {}
+}
+
+impl<A: Arg, R: Args> Args for (A, R) {
+    const FORMATS: bool = A::FORMATS || R::FORMATS;
+    type Ready<'a>
+        = (A::Ready<'a>, R::Ready<'a>)
+    where
+        Self: 'a;
+
+    #[inline(always)]
+    fn ready<'a>(&'a self, arena: &'a Arena<'_>) -> Self::Ready<'a> {
+        (self.0.ready(arena), self.1.ready(arena))
+    }
+}
+
+/// The values of a record: `()` or `(Ready, Values)`.
+#[doc(hidden)]
+pub trait Values {
+    const COUNT: usize;
+    const VARIABLE: bool;
+    fn cells(preformatted: bool) -> usize;
+    fn tails(&self, cap: usize) -> usize;
+    fn is_cut(&self, cap: usize) -> bool;
+    /// Stores the values from the `index`-th on; `metas` are those of the word not yet full.
+    ///
+    /// # Safety
+    /// `dest` has room for them at these offsets.
+    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, at: Offsets, index: usize, metas: u64, cap: usize);
+}
+
+/// Where the next word of metas, the next cell and the next text go.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub struct Offsets {
+    meta: usize,
+    cell: usize,
+    tail: usize,
+}
+
+impl Offsets {
+    #[inline(always)]
+    pub(crate) fn new<V: Values>(preformatted: bool, header: usize) -> Self {
+        let cell = header + metas(V::COUNT);
+        Offsets { meta: header, cell, tail: cell + V::cells(preformatted) }
+    }
+
+    /// Bytes of the record but for its texts.
+    #[inline(always)]
+    pub(crate) fn fixed(self) -> usize {
+        self.tail
+    }
+}
+
+impl Values for () {
+    const COUNT: usize = 0;
+    const VARIABLE: bool = false;
+
+    #[inline(always)]
+    fn cells(_: bool) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn tails(&self, _: usize) -> usize {
+        0
+    }
+
+    #[inline(always)]
+    fn is_cut(&self, _: usize) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    unsafe fn store<D: Dest>(&self, _: bool, dest: D, at: Offsets, index: usize, metas: u64, _: usize) {
+        if !index.is_multiple_of(4) {
+            // SAFETY: the caller's room for the last word of metas.
+            unsafe { dest.put(at.meta, metas) };
+        }
+    }
+}
+
+impl<A: Ready, R: Values> Values for (A, R) {
+    const COUNT: usize = 1 + R::COUNT;
+    const VARIABLE: bool = A::VARIABLE || R::VARIABLE;
+
+    #[inline(always)]
+    fn cells(preformatted: bool) -> usize {
+        A::cell(preformatted) + R::cells(preformatted)
+    }
+
+    #[inline(always)]
+    fn tails(&self, cap: usize) -> usize {
+        self.0.tail(cap) + self.1.tails(cap)
+    }
+
+    #[inline(always)]
+    fn is_cut(&self, cap: usize) -> bool {
+        self.0.is_cut(cap) || self.1.is_cut(cap)
+    }
+
+    #[inline(always)]
+    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, at: Offsets, index: usize, metas: u64, cap: usize) {
+        // SAFETY: the caller's room for this cell and text, and for the ones behind.
+        unsafe {
+            let meta = self.0.store(preformatted, dest, at.cell, at.tail, cap) as u64;
+            let metas = metas | meta << (index % 4 * 16);
+            let (next, metas) = if index % 4 == 3 {
+                dest.put(at.meta, metas);
+                (at.meta + 8, 0)
+            } else {
+                (at.meta, metas)
+            };
+            let at = Offsets {
+                meta: next,
+                cell: at.cell + A::cell(preformatted),
+                tail: if A::VARIABLE { at.tail + self.0.tail(cap) } else { at.tail },
+            };
+            self.1.store(preformatted, dest, at, index + 1, metas, cap);
+        }
+    }
+}

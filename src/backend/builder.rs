@@ -1,0 +1,209 @@
+//! Configuring and starting a backend.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::{CONTROL, Guard, SHUTDOWN_TIMEOUT, WriterCore, join_writer, prepare, spawn};
+use crate::error::StartError;
+use crate::futex;
+use crate::gate::{self, State};
+use crate::level::LevelFilter;
+use crate::region::MAX_SINKS;
+use crate::sink::{ConsoleSink, Sink, SinkOptions};
+use crate::writer::{self, Config, Idle, OnError, Outlet, Retry, SINKS, Stop};
+use crate::{logger, thread};
+
+/// A backend to be started. Made by [`builder`].
+#[must_use = "a builder does nothing until it is started"]
+pub struct Builder {
+    level: Option<LevelFilter>,
+    sinks: Vec<(Box<dyn Sink>, SinkOptions)>,
+    core: WriterCore,
+    idle: Idle,
+    shutdown_timeout: Duration,
+    retry: Retry,
+    on_error: Option<OnError>,
+}
+
+/// A backend with the default settings: level `Info`, text on standard error if no sink is added, the writer
+/// on the last core and sleeping when idle.
+///
+/// ```
+/// use std::time::Duration;
+/// use kakashi::{ConsoleSink, FileSink, LevelFilter, SinkOptions};
+///
+/// # let dir = std::env::temp_dir().join(format!("kakashi-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&dir)?;
+/// # let path = dir.join("app.log");
+/// let guard = kakashi::builder()
+///     .level(LevelFilter::Debug)
+///     .sink(FileSink::append(&path))
+///     .sink_with(ConsoleSink::stderr(), SinkOptions::default().level(LevelFilter::Error))
+///     .shutdown_timeout(Duration::from_secs(2))
+///     .start()?;
+/// kakashi::debug!("started");
+/// guard.shutdown(Duration::from_secs(2))?;
+/// # std::fs::remove_dir_all(&dir)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn builder() -> Builder {
+    Builder {
+        level: None,
+        sinks: Vec::new(),
+        core: WriterCore::Last,
+        idle: Idle::Backoff,
+        shutdown_timeout: SHUTDOWN_TIMEOUT,
+        retry: Retry::default(),
+        on_error: None,
+    }
+}
+
+impl std::fmt::Debug for Builder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Builder")
+            .field("level", &self.level)
+            .field("sinks", &self.sinks.iter().map(|(sink, _)| sink.name()).collect::<Vec<_>>())
+            .field("core", &self.core)
+            .field("idle", &self.idle)
+            .field("shutdown_timeout", &self.shutdown_timeout)
+            .field("retry", &self.retry)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Builder {
+    /// Sets the global level; see [`set_level`](crate::set_level). Left as it is when not called.
+    pub fn level(mut self, level: LevelFilter) -> Self {
+        self.level = Some(level);
+        self
+    }
+
+    /// Adds a sink that gets every record, as text. At most 8 sinks.
+    pub fn sink(self, sink: impl Sink) -> Self {
+        self.sink_with(sink, SinkOptions::default())
+    }
+
+    /// Adds a sink with options of its own.
+    pub fn sink_with(mut self, sink: impl Sink, options: SinkOptions) -> Self {
+        self.sinks.push((Box::new(sink), options));
+        self
+    }
+
+    /// Pins the writer to a core, or leaves it to the scheduler (`None`). Default: the last core of those
+    /// that the process may use, if there are more than one.
+    pub fn writer_core(mut self, core: Option<usize>) -> Self {
+        self.core = core.map_or(WriterCore::Any, WriterCore::Core);
+        self
+    }
+
+    /// Sets how the writer waits for records. Default: [`Idle::Backoff`].
+    pub fn idle(mut self, idle: Idle) -> Self {
+        self.idle = idle;
+        self
+    }
+
+    /// Sets how long the exit of the program, and the drop of the guard, wait for what is queued to be
+    /// written. Default: 5 s.
+    pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
+        self.shutdown_timeout = timeout;
+        self
+    }
+
+    /// Sets how failing sinks are tried again.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// Sets a function that is told of each failure of a sink. It is called on the writer's thread: it may
+    /// log (such a call never waits), and it must not wait for the backend.
+    pub fn on_error(mut self, on_error: OnError) -> Self {
+        self.on_error = Some(on_error);
+        self
+    }
+
+    /// Opens the sinks and starts the writer. A default backend that a first call has started hands over:
+    /// nothing is lost or written twice.
+    ///
+    /// # Errors
+    /// [`StartError`] says what, where and what to do. After an error everything is as it was before.
+    pub fn start(mut self) -> Result<Guard, StartError> {
+        refuse_if_running()?;
+        self.check_core()?;
+        if self.sinks.is_empty() {
+            self = self.sink(ConsoleSink::stderr());
+        }
+        let (config, level) = (Config { retry: self.retry, on_error: self.on_error }, self.level);
+        // Opened without the lock: `open` is code of the user's, and may log.
+        let outlets = open_all(self.sinks)?;
+
+        let mut control = CONTROL.lock();
+        refuse_if_running()?;
+        prepare(&mut control)?;
+        let before = gate::state();
+        match before {
+            State::AutoStarted => {
+                writer::ask_to_stop(Stop::HandOver);
+                if !join_writer(&mut control, futex::deadline(self.shutdown_timeout)) {
+                    // It goes on as it was, and so do the calls.
+                    writer::ask_to_stop(Stop::No);
+                    return Err(StartError::StillStopping);
+                }
+            }
+            State::Stopping if !join_writer(&mut control, futex::deadline(Duration::ZERO)) => {
+                return Err(StartError::StillStopping);
+            }
+            _ => {}
+        }
+        SINKS.lock().install(outlets, config);
+        control.generation += 1;
+        control.shutdown_timeout = self.shutdown_timeout;
+        control.idle = self.idle;
+        control.core = self.core;
+        if let Some(level) = level {
+            logger::set_level(level);
+        }
+        spawn(&mut control, State::Running, matches!(before, State::Stopped | State::Stopping))?;
+        Ok(Guard { generation: control.generation })
+    }
+
+    fn check_core(&self) -> Result<(), StartError> {
+        let WriterCore::Core(core) = self.core else { return Ok(()) };
+        let allowed: Vec<usize> =
+            core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|id| id.id).collect();
+        if allowed.contains(&core) { Ok(()) } else { Err(StartError::WriterCore { core, allowed }) }
+    }
+}
+
+fn refuse_if_running() -> Result<(), StartError> {
+    match gate::state() {
+        State::Running => Err(StartError::AlreadyRunning),
+        _ if thread::is_writer() => Err(StartError::AlreadyRunning),
+        _ => Ok(()),
+    }
+}
+
+/// Opens the sinks in order; those opened are closed again when one fails.
+fn open_all(sinks: Vec<(Box<dyn Sink>, SinkOptions)>) -> Result<Vec<Outlet>, StartError> {
+    if sinks.len() > MAX_SINKS {
+        return Err(StartError::TooManySinks { given: sinks.len(), most: MAX_SINKS });
+    }
+    let mut identities = Vec::new();
+    let mut outlets = Vec::with_capacity(sinks.len());
+    for (mut sink, options) in sinks {
+        let name = sink.name();
+        let duplicate = || StartError::DuplicateSink { path: PathBuf::from(&name) };
+        if sink.identity().is_some_and(|identity| identities.contains(&identity)) {
+            return Err(duplicate());
+        }
+        sink.open().map_err(|source| StartError::Sink { path: PathBuf::from(&name), source })?;
+        if let Some(identity) = sink.identity() {
+            if identities.contains(&identity) {
+                return Err(duplicate());
+            }
+            identities.push(identity);
+        }
+        outlets.push(Outlet::new(sink, name, options));
+    }
+    Ok(outlets)
+}

@@ -1,0 +1,40 @@
+//! The end of the process by `exit` (so also by the return of `main`): what is queued is written first.
+
+use std::io::Write;
+
+use super::{CONTROL, SHUTDOWN_TIMEOUT, shutdown};
+use crate::error::ShutdownError;
+use crate::{gate, thread};
+
+pub(super) fn hook() {
+    // SAFETY: `at_exit` is a function for the life of the program. A failure (no memory for the 33rd
+    // handler) leaves exit without a drain, and the guard's drop as it is.
+    unsafe { libc::atexit(at_exit) };
+}
+
+extern "C" fn at_exit() {
+    if !gate::state().is_open() {
+        return;
+    }
+    if thread::is_writer() {
+        // A sink called `exit`: the one who would write is the one who leaves.
+        report(crate::stats::stats().queue_size(), "a sink ended the process");
+        return;
+    }
+    let timeout = CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout);
+    if let Err(ShutdownError::TimedOut { unwritten }) = shutdown(timeout, None) {
+        report(unwritten, &format!("within {timeout:?}"));
+    }
+}
+
+fn report(unwritten: u64, why: &str) {
+    gate::abandon();
+    if unwritten > 0 {
+        say(&format!("kakashi: {unwritten} records were not written at exit ({why})"));
+    }
+}
+
+/// One line on standard error, if there is one.
+pub(super) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

@@ -1,0 +1,77 @@
+//! `fork`: the parent goes on as if nothing had happened; the child gets fresh lanes and, on its first
+//! call, a writer of its own over the same sinks.
+//!
+//! The forking thread takes the backend's two locks first, so that the child finds control and sinks whole.
+//! It waits a second for them: behind a sink that hangs, `fork` must not. A child that was born without
+//! the sinks' lock leaves them alone and logs to standard error.
+//!
+//! What was queued at the fork is the parent's, and written by it. `exec` after `fork` needs nothing of
+//! this, and `vfork` and `posix_spawn` do not call it.
+
+use core::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use super::{CONTROL, WRITER_RUNS, tickets};
+use crate::gate::{self, State};
+use crate::writer::{self, SINKS, Stop};
+use crate::{futex, region, thread};
+
+const PATIENCE: Duration = Duration::from_secs(1);
+
+static CONTROL_HELD: AtomicBool = AtomicBool::new(false);
+static SINKS_HELD: AtomicBool = AtomicBool::new(false);
+
+pub(super) fn hook() {
+    // SAFETY: the three are functions for the life of the program.
+    unsafe { libc::pthread_atfork(Some(prepare), Some(parent), Some(child)) };
+}
+
+extern "C" fn prepare() {
+    // A sink that forks holds the sinks' lock itself.
+    let patience = if thread::is_writer() { Duration::ZERO } else { PATIENCE };
+    let control = CONTROL.lock_until(futex::deadline(patience)).map(core::mem::forget);
+    CONTROL_HELD.store(control.is_some(), Ordering::Relaxed);
+    let sinks = SINKS.lock_until(futex::deadline(patience)).map(core::mem::forget);
+    SINKS_HELD.store(sinks.is_some(), Ordering::Relaxed);
+}
+
+extern "C" fn parent() {
+    // SAFETY: `prepare` took these locks on this thread and left them closed.
+    unsafe {
+        if SINKS_HELD.load(Ordering::Relaxed) {
+            SINKS.open_held();
+        }
+        if CONTROL_HELD.load(Ordering::Relaxed) {
+            CONTROL.open_held();
+        }
+    }
+}
+
+extern "C" fn child() {
+    // SAFETY: this is the only thread of the child; what the parent's other threads held, nobody holds.
+    unsafe {
+        SINKS.force_open();
+        CONTROL.force_open();
+        tickets::forget();
+        region::forget();
+    }
+    for entry in crate::channel::channels() {
+        // SAFETY: as above.
+        unsafe { entry.channel.displace() };
+    }
+    let was_writer = thread::is_writer();
+    thread::forget();
+    if !SINKS_HELD.load(Ordering::Relaxed) || was_writer {
+        SINKS.lock().abandon();
+    }
+    let mut control = CONTROL.lock();
+    // The thread it stands for is the parent's.
+    core::mem::forget(control.writer.take());
+    control.generation += 1;
+    writer::reset_stop(Stop::No);
+    WRITER_RUNS.store(0, Ordering::Relaxed);
+    gate::set_state(match gate::state() {
+        State::Stopping | State::Stopped => State::Stopped,
+        _ => State::Idle,
+    });
+}

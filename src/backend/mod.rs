@@ -1,0 +1,310 @@
+//! The backend: starting and stopping the writer, and the promises about what is written by then.
+//!
+//! Its state is one word (`gate.rs`) that changes under the lock of [`CONTROL`]:
+//!
+//! ```text
+//! Idle --first call--> AutoStarted --start()--> Running --shutdown--> Stopping --> Stopped --start()--> Running
+//! Idle ------------------start()--------------> Running
+//! ```
+//!
+//! *Closing the rings* is leaving them: a thread that has a lane may still publish into it after the writer
+//! noted its last position. Such records are counted as `after_shutdown` (by the difference of positions,
+//! so that nothing is counted both ways), and the next writer skips them. No check on the hot path is
+//! needed for that, and no fence between the two sides.
+
+mod builder;
+mod exit;
+mod fork;
+pub(crate) mod tickets;
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+pub use builder::{Builder, builder};
+
+use crate::error::{FlushError, ShutdownError, StartError};
+use crate::futex::{self, Held, Lock};
+use crate::gate::{self, State};
+use crate::sink::ConsoleSink;
+use crate::writer::{self, Idle, Outlet, SINKS, Stop, Writer};
+use crate::{clock, region, stats, thread};
+
+/// How long a shutdown may take where nobody says otherwise.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the backend knows of itself.
+struct Control {
+    writer: Option<JoinHandle<()>>,
+    /// Counts the explicit starts, so that an old guard does not stop a new backend.
+    generation: u64,
+    shutdown_timeout: Duration,
+    idle: Idle,
+    core: WriterCore,
+    hooked: bool,
+}
+
+static CONTROL: Lock<Control> = Lock::new(Control {
+    writer: None,
+    generation: 0,
+    shutdown_timeout: SHUTDOWN_TIMEOUT,
+    idle: Idle::Backoff,
+    core: WriterCore::Last,
+    hooked: false,
+});
+
+/// 1 while a writer runs; set to 0, and woken on, when it is gone.
+static WRITER_RUNS: AtomicU32 = AtomicU32::new(0);
+
+/// Where the writer runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum WriterCore {
+    /// On the last core of those that the process may use, if there are more than one.
+    Last,
+    /// Wherever the scheduler puts it.
+    Any,
+    Core(usize),
+}
+
+/// What was written by a backend that was shut down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ShutdownReport {
+    /// Records that the sinks have taken, since the program started.
+    pub messages_written: u64,
+    /// Records that were dropped, since the program started.
+    pub messages_dropped: u64,
+}
+
+impl ShutdownReport {
+    fn now() -> Self {
+        let stats = stats::get_async_stats();
+        ShutdownReport { messages_written: stats.messages_written, messages_dropped: stats.messages_dropped }
+    }
+}
+
+/// Keeps a started backend alive; shuts it down when dropped.
+#[must_use = "dropping the guard shuts the backend down: bind it to a name that lives as long as the logging"]
+#[derive(Debug)]
+pub struct Guard {
+    generation: u64,
+}
+
+impl Guard {
+    /// Shuts the backend down: see [`shutdown_async_backend`].
+    ///
+    /// # Errors
+    /// [`ShutdownError::TimedOut`] when not everything was written in time; the writer goes on.
+    pub fn shutdown(self, timeout: Duration) -> Result<ShutdownReport, ShutdownError> {
+        let generation = self.generation;
+        core::mem::forget(self);
+        shutdown(timeout, Some(generation))
+    }
+}
+
+impl Drop for Guard {
+    /// Shuts down within the builder's `shutdown_timeout`. When that does not suffice, it says so in one
+    /// line on standard error.
+    fn drop(&mut self) {
+        let timeout = CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout);
+        if let Err(error) = shutdown(timeout, Some(self.generation)) {
+            exit::say(&format!("kakashi: {error}"));
+        }
+    }
+}
+
+/// Makes the rings be taken care of: starts the default backend if nothing was started yet. False when
+/// the rings are closed.
+pub(crate) fn ensure_open() -> bool {
+    loop {
+        match gate::state() {
+            State::AutoStarted | State::Running => return true,
+            State::Stopping | State::Stopped | State::Failed => return false,
+            State::Idle | State::Starting => {}
+        }
+        let mut control = CONTROL.lock();
+        if gate::state() != State::Idle {
+            continue;
+        }
+        if let Err(error) = auto_start(&mut control) {
+            gate::set_state(State::Failed);
+            exit::say(&format!("kakashi: records are dropped: {error}"));
+            return false;
+        }
+    }
+}
+
+/// Starts the default backend: text on standard error. In a forked child, the parent's sinks.
+fn auto_start(control: &mut Held<'_, Control>) -> Result<(), StartError> {
+    prepare(control)?;
+    let mut sinks = SINKS.lock();
+    if sinks.is_empty() {
+        let sink = ConsoleSink::stderr();
+        let name = crate::Sink::name(&sink);
+        let outlet = Outlet::new(Box::new(sink), name, Default::default());
+        sinks.install(vec![outlet], writer::Config { retry: Default::default(), on_error: None });
+    } else {
+        sinks.adopt();
+    }
+    drop(sinks);
+    spawn(control, State::AutoStarted, false)
+}
+
+/// What every backend needs, once per process.
+fn prepare(control: &mut Held<'_, Control>) -> Result<(), StartError> {
+    thread::make_key();
+    region::ensure().map_err(StartError::Memory)?;
+    clock::init();
+    if !control.hooked {
+        control.hooked = true;
+        exit::hook();
+        fork::hook();
+    }
+    Ok(())
+}
+
+/// Makes the writer's thread and opens the rings.
+fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result<(), StartError> {
+    let before = gate::state();
+    let writer = Writer::new(control.idle, discard);
+    let core = control.core;
+    writer::ask_to_stop(Stop::No);
+    WRITER_RUNS.store(1, Ordering::Release);
+    // Calls may publish from here on; the writer will find them.
+    gate::set_state(state);
+    let blocked = SignalsBlocked::now();
+    let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {
+        pin(core);
+        writer.run();
+        WRITER_RUNS.store(0, Ordering::Release);
+        futex::wake_all(&WRITER_RUNS);
+    });
+    drop(blocked);
+    match spawned {
+        Ok(handle) => {
+            control.writer = Some(handle);
+            Ok(())
+        }
+        Err(error) => {
+            WRITER_RUNS.store(0, Ordering::Release);
+            gate::set_state(before);
+            Err(StartError::Thread(error))
+        }
+    }
+}
+
+fn pin(core: WriterCore) {
+    let cores = core_affinity::get_core_ids().unwrap_or_default();
+    let id = match core {
+        WriterCore::Any => None,
+        WriterCore::Last => cores.last().filter(|_| cores.len() > 1).copied(),
+        WriterCore::Core(core) => cores.into_iter().find(|id| id.id == core),
+    };
+    if let Some(id) = id {
+        // A writer that cannot be pinned still writes.
+        core_affinity::set_for_current(id);
+    }
+}
+
+/// Blocks all signals in this thread, so that a thread made meanwhile never takes one.
+struct SignalsBlocked(libc::sigset_t);
+
+impl SignalsBlocked {
+    fn now() -> Self {
+        // SAFETY: both sets are written before they are read.
+        unsafe {
+            let mut all: libc::sigset_t = core::mem::zeroed();
+            let mut before: libc::sigset_t = core::mem::zeroed();
+            libc::sigfillset(&mut all);
+            libc::pthread_sigmask(libc::SIG_SETMASK, &all, &mut before);
+            SignalsBlocked(before)
+        }
+    }
+}
+
+impl Drop for SignalsBlocked {
+    fn drop(&mut self) {
+        // SAFETY: the set is the one that was in force.
+        unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, &self.0, core::ptr::null_mut()) };
+    }
+}
+
+/// Waits until the writer's thread is gone. False when the time was over.
+fn join_writer(control: &mut Held<'_, Control>, deadline: Option<Instant>) -> bool {
+    while WRITER_RUNS.load(Ordering::Acquire) != 0 {
+        let Some(left) = futex::remaining(deadline) else { return false };
+        futex::wait(&WRITER_RUNS, 1, Some(left));
+    }
+    if let Some(handle) = control.writer.take() {
+        // The thread has nothing left to do but to end.
+        let _ = handle.join();
+    }
+    true
+}
+
+/// Waits until every record whose call happened before, on any thread, was taken by every live sink.
+///
+/// Nothing is discarded when it fails. After a shutdown, and before anything was logged, it is `Ok`.
+///
+/// # Errors
+/// [`FlushError::TimedOut`] with the number of records still unwritten, [`FlushError::WouldDeadlock`] on
+/// the writer's own thread, [`FlushError::Sink`] when no sink is alive.
+///
+/// ```
+/// use std::time::Duration;
+/// kakashi::info!("about to do something dangerous");
+/// kakashi::flush(Duration::from_secs(1))?;
+/// # Ok::<(), kakashi::FlushError>(())
+/// ```
+pub fn flush(timeout: Duration) -> Result<(), FlushError> {
+    tickets::flush(timeout, false)
+}
+
+/// As [`flush()`], and every sink has made it durable: for a file, `fdatasync` returned.
+///
+/// # Errors
+/// As [`flush()`], and [`FlushError::Sink`] with the error of a sink that could not sync.
+pub fn sync(timeout: Duration) -> Result<(), FlushError> {
+    tickets::flush(timeout, true)
+}
+
+/// Closes the rings, writes what is in them and stops the writer.
+///
+/// Calls that come later are dropped and counted as `after_shutdown`; a call that overlaps the closing is
+/// written or counted, never both. Calling it again, or when nothing was started, is fine. After it,
+/// [`Builder::start`] works again.
+///
+/// # Errors
+/// [`ShutdownError::TimedOut`] with the number of records still unwritten: the writer goes on, the state
+/// is `Stopping`, and calling it again waits again. [`ShutdownError::WouldDeadlock`] on the writer's own
+/// thread.
+pub fn shutdown_async_backend(timeout: Duration) -> Result<ShutdownReport, ShutdownError> {
+    shutdown(timeout, None)
+}
+
+fn shutdown(timeout: Duration, generation: Option<u64>) -> Result<ShutdownReport, ShutdownError> {
+    if thread::is_writer() {
+        return Err(ShutdownError::WouldDeadlock);
+    }
+    let deadline = futex::deadline(timeout);
+    let timed_out = || ShutdownError::TimedOut { unwritten: stats::stats().queue_size() };
+    let Some(mut control) = CONTROL.lock_until(deadline) else {
+        return Err(timed_out());
+    };
+    if generation.is_some_and(|generation| generation != control.generation) {
+        return Ok(ShutdownReport::now());
+    }
+    match gate::state() {
+        State::Idle | State::Starting | State::Stopped | State::Failed => return Ok(ShutdownReport::now()),
+        State::AutoStarted | State::Running => {
+            gate::set_state(State::Stopping);
+            writer::ask_to_stop(Stop::Close);
+        }
+        State::Stopping => {}
+    }
+    if !join_writer(&mut control, deadline) {
+        return Err(timed_out());
+    }
+    gate::set_state(State::Stopped);
+    Ok(ShutdownReport::now())
+}

@@ -1,0 +1,202 @@
+//! Callsites: the static description of each macro call, known before the first call.
+//!
+//! Every macro call puts one [`Callsite`] into a section of the program of which the linker knows start
+//! and end, so that none is ever registered, and a record names its callsite by the offset in the
+//! section: an index that any process with the same program understands.
+//!
+//! Decision: the section is laid out here rather than by the `linkme` crate, whose way this is: it would
+//! bring six crates and a second procedural macro into every log call's expansion; on Linux, the only
+//! system that is supported, it comes down to the two linker-made symbols below.
+
+use core::cell::UnsafeCell;
+use core::mem::size_of;
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use crate::level::{Level, LevelFilter};
+
+/// A part of a message template.
+#[doc(hidden)]
+#[derive(Debug)]
+pub enum Piece {
+    /// Text as it stands.
+    Literal(&'static str),
+    /// The record's value of that index.
+    Value(u8),
+}
+
+/// A `key = value` of a macro call.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct Field {
+    pub name: &'static str,
+    /// The index of the record's value.
+    pub value: u8,
+    /// Whether the template names it, so that text does not repeat it.
+    pub in_message: bool,
+}
+
+/// One log statement of this program: what [`callsites`] lists.
+#[derive(Debug)]
+#[repr(C, align(128))]
+pub struct Callsite {
+    /// Not 0: records of this statement are wanted. First, for the shortest load.
+    switch: AtomicU8,
+    level: Level,
+    targeted: bool,
+    values: u8,
+    line: u32,
+    file: &'static str,
+    module: &'static str,
+    template: &'static str,
+    pieces: &'static [Piece],
+    fields: &'static [Field],
+}
+
+/// The level from which on statements are on before anything was set.
+pub(crate) const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
+
+impl Callsite {
+    /// Only the macros call this.
+    #[doc(hidden)]
+    #[allow(clippy::too_many_arguments)] // one caller, which is generated
+    pub const fn new(
+        level: Level,
+        targeted: bool,
+        module: &'static str,
+        file: &'static str,
+        line: u32,
+        template: &'static str,
+        pieces: &'static [Piece],
+        fields: &'static [Field],
+        values: u8,
+    ) -> Self {
+        Callsite {
+            switch: AtomicU8::new(DEFAULT_LEVEL.allows(level) as u8),
+            level,
+            targeted,
+            values,
+            line,
+            file,
+            module,
+            template,
+            pieces,
+            fields,
+        }
+    }
+
+    /// Whether records of this statement are wanted at this moment.
+    #[inline(always)]
+    pub fn is_enabled(&self) -> bool {
+        // Relaxed: a switch guards no other memory.
+        self.switch.load(Ordering::Relaxed) != 0
+    }
+
+    /// Turns this one statement on or off; the next `set_level` decides anew.
+    pub fn set_enabled(&self, enabled: bool) {
+        self.switch.store(enabled as u8, Ordering::Relaxed);
+    }
+
+    /// The statement's level.
+    pub fn level(&self) -> Level {
+        self.level
+    }
+
+    /// The module it stands in.
+    pub fn module_path(&self) -> &'static str {
+        self.module
+    }
+
+    /// The source file it stands in, as the compiler was given it.
+    pub fn file(&self) -> &'static str {
+        self.file
+    }
+
+    /// The line it starts at.
+    pub fn line(&self) -> u32 {
+        self.line
+    }
+
+    /// The message's template as it was written.
+    pub fn template(&self) -> &'static str {
+        self.template
+    }
+
+    /// The names of its `key = value` fields, in order.
+    pub fn field_names(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.fields.iter().map(|field| field.name)
+    }
+
+    pub(crate) fn pieces(&self) -> &'static [Piece] {
+        self.pieces
+    }
+
+    pub(crate) fn fields(&self) -> &'static [Field] {
+        self.fields
+    }
+
+    /// How many values a record of this statement has.
+    pub(crate) fn values(&self) -> usize {
+        self.values as usize
+    }
+
+    /// The offset in the section: what stands in a record.
+    #[inline(always)]
+    pub(crate) fn id(&'static self) -> u32 {
+        (core::ptr::from_ref(self).addr() - section().0.addr()) as u32
+    }
+
+    /// The statement that a record names, if it names one.
+    pub(crate) fn from_id(id: u32) -> Option<&'static Callsite> {
+        let all = callsites();
+        let at = id as usize / size_of::<Callsite>();
+        if (id as usize).is_multiple_of(size_of::<Callsite>()) { all.get(at) } else { None }
+    }
+}
+
+#[doc(hidden)]
+#[repr(transparent)]
+pub struct Anchor(UnsafeCell<[Callsite; 0]>);
+
+// SAFETY: it has no bytes.
+unsafe impl Sync for Anchor {}
+
+/// Makes the section exist in a program that has no log statement.
+#[used]
+#[unsafe(link_section = "kakashi_callsites_0_1")]
+static ANCHOR: Anchor = Anchor(UnsafeCell::new([]));
+
+unsafe extern "Rust" {
+    #[link_name = "__start_kakashi_callsites_0_1"]
+    safe static FIRST: Anchor;
+    #[link_name = "__stop_kakashi_callsites_0_1"]
+    safe static END: Anchor;
+}
+
+#[inline(always)]
+fn section() -> (*const Callsite, *const Callsite) {
+    ((&raw const FIRST).cast(), (&raw const END).cast())
+}
+
+/// Every log statement linked into this program (or this dynamic library), in no order.
+///
+/// ```
+/// kakashi::debug!("an odd statement");
+/// let odd = kakashi::callsites().iter().find(|callsite| callsite.template() == "an odd statement");
+/// assert_eq!(odd.unwrap().level(), kakashi::Level::Debug);
+/// ```
+pub fn callsites() -> &'static [Callsite] {
+    let (first, end) = section();
+    let len = (end.addr() - first.addr()) / size_of::<Callsite>();
+    // SAFETY: the linker puts the statics of the section next to each other: all are `Callsite`s,
+    // whose size is a multiple of their alignment, and live as long as the program.
+    unsafe { core::slice::from_raw_parts(first, len) }
+}
+
+/// Sets every statement's switch: by `level`, or for those that name a logger or a channel by
+/// `targeted`, the most that any logger wants.
+pub(crate) fn apply_levels(level: LevelFilter, targeted: LevelFilter) {
+    for callsite in callsites() {
+        let limit = if callsite.targeted { targeted.max(level) } else { level };
+        callsite.set_enabled(limit.allows(callsite.level));
+    }
+}

@@ -1,0 +1,220 @@
+//! What can go wrong, and what a caller is told of it.
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+use std::time::Duration;
+use std::{error, fmt, io};
+
+/// Why a backend could not be started.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum StartError {
+    /// A backend that was started by `start()` runs already. Shut it down first.
+    AlreadyRunning,
+    /// A shutdown timed out and its writer is not gone yet. Try again later.
+    StillStopping,
+    /// A sink could not be opened.
+    Sink {
+        /// The file it was to write to, or the sink's type where it has no path.
+        path: PathBuf,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// Two sinks write to the same file.
+    DuplicateSink {
+        /// The file of the second one, or the sink's type where it has no path.
+        path: PathBuf,
+    },
+    /// There are more sinks than a backend can have.
+    TooManySinks {
+        /// How many were given.
+        given: usize,
+        /// How many there can be.
+        most: usize,
+    },
+    /// The core that the writer was to be pinned to is not one that this process may use.
+    WriterCore {
+        /// The core that was asked for.
+        core: usize,
+        /// The cores that there are.
+        allowed: Vec<usize>,
+    },
+    /// There is no address space for the region that holds the rings.
+    Memory(io::Error),
+    /// The writer thread could not be made.
+    Thread(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::AlreadyRunning => {
+                f.write_str("a backend runs already in this process: shut it down before starting another one")
+            }
+            StartError::StillStopping => f.write_str(
+                "the previous backend is still stopping after a shutdown that timed out: try again when its writer is gone",
+            ),
+            StartError::Sink { path, source } => {
+                write!(f, "cannot open the log sink `{}`: {source}", path.display())
+            }
+            StartError::DuplicateSink { path } => {
+                write!(f, "two sinks write to `{}`: give each sink a file of its own", path.display())
+            }
+            StartError::TooManySinks { given, most } => write!(f, "{given} sinks were given, and at most {most} can be"),
+            StartError::WriterCore { core, allowed } => {
+                write!(f, "the writer cannot be pinned to core {core}: this process may use {allowed:?}")
+            }
+            StartError::Memory(source) => write!(f, "cannot reserve the memory of the rings: {source}"),
+            StartError::Thread(source) => write!(f, "cannot start the writer thread: {source}"),
+        }
+    }
+}
+
+impl error::Error for StartError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            StartError::Sink { source, .. } | StartError::Memory(source) | StartError::Thread(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a flush did not succeed. Nothing is discarded by a flush that fails.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum FlushError {
+    /// The time was over.
+    TimedOut {
+        /// Records that were not yet written, at that moment.
+        unwritten: u64,
+    },
+    /// Called from the writer's own thread (by a sink), which would have to wait for itself.
+    WouldDeadlock,
+    /// A sink could not sync, or no sink is alive.
+    Sink(io::Error),
+}
+
+impl fmt::Display for FlushError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FlushError::TimedOut { unwritten } => {
+                write!(f, "the flush timed out with {unwritten} records not yet written (nothing is discarded)")
+            }
+            FlushError::WouldDeadlock => f.write_str("a flush from the writer's own thread would wait for itself"),
+            FlushError::Sink(source) => write!(f, "a sink failed: {source}"),
+        }
+    }
+}
+
+impl error::Error for FlushError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            FlushError::Sink(source) => Some(source),
+            _ => None,
+        }
+    }
+}
+
+/// Why a shutdown did not come to its end.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum ShutdownError {
+    /// The time was over. The writer goes on; `state()` is `Stopping` until it is done.
+    TimedOut {
+        /// Records that were not yet written, at that moment.
+        unwritten: u64,
+    },
+    /// Called from the writer's own thread (by a sink), which would have to wait for itself.
+    WouldDeadlock,
+}
+
+impl fmt::Display for ShutdownError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ShutdownError::TimedOut { unwritten } => {
+                write!(f, "the shutdown timed out with {unwritten} records not yet written; the writer goes on")
+            }
+            ShutdownError::WouldDeadlock => {
+                f.write_str("a shutdown from the writer's own thread would wait for itself")
+            }
+        }
+    }
+}
+
+impl error::Error for ShutdownError {}
+
+/// Why a thread could not be given a lane of its own. Its records go through the shared lane.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PrepareError {
+    /// The channel's `THREADS` lanes are all taken, or the thread is ending.
+    AllLanesTaken,
+    /// The backend was shut down.
+    Stopped,
+    /// The default backend could not be started.
+    NotStarted,
+}
+
+impl fmt::Display for PrepareError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            PrepareError::AllLanesTaken => "all lanes of the channel are taken: raise its THREADS",
+            PrepareError::Stopped => "the backend was shut down: start it again first",
+            PrepareError::NotStarted => "the default backend could not be started",
+        })
+    }
+}
+
+impl error::Error for PrepareError {}
+
+/// What the backend tells the function given to `Builder::on_error`. It is called on the writer's thread.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BackendError<'a> {
+    /// A sink failed, and is tried again; the batch stays in staging meanwhile.
+    Retrying {
+        /// The sink's file, or its type where it has none.
+        sink: &'a str,
+        /// Its error.
+        error: &'a io::Error,
+    },
+    /// A sink failed for longer than the retry limit, while others are alive: what it misses from now
+    /// on is counted, and told in its log when it works again.
+    Suspended {
+        /// The sink's file, or its type where it has none.
+        sink: &'a str,
+        /// Its last error.
+        error: &'a io::Error,
+        /// How long it has failed.
+        after: Duration,
+    },
+    /// A suspended sink works again.
+    Resumed {
+        /// The sink's file, or its type where it has none.
+        sink: &'a str,
+        /// Records it has missed.
+        missed: u64,
+    },
+    /// A sink failed for good, and is not used any more.
+    Retired {
+        /// The sink's file, or its type where it has none.
+        sink: &'a str,
+        /// Its error; a panic is an error of kind `Other` with the panic's message.
+        error: &'a io::Error,
+    },
+}
+
+impl fmt::Display for BackendError<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BackendError::Retrying { sink, error } => write!(f, "sink `{sink}` failed, trying again: {error}"),
+            BackendError::Suspended { sink, error, after } => {
+                write!(f, "sink `{sink}` is suspended after {after:?} of failures: {error}")
+            }
+            BackendError::Resumed { sink, missed } => write!(f, "sink `{sink}` works again; it missed {missed} records"),
+            BackendError::Retired { sink, error } => write!(f, "sink `{sink}` failed for good and is retired: {error}"),
+        }
+    }
+}
+
+impl error::Error for BackendError<'_> {}

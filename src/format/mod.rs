@@ -1,0 +1,187 @@
+//! From records to lines.
+//!
+//! A text line is `time LEVEL target file:line [thread] message key=value ...`, one line whatever the
+//! values hold: what could end a line or drive a terminal is escaped (`escape.rs`).
+#![forbid(unsafe_code)]
+
+pub(crate) mod escape;
+pub(crate) mod out;
+mod timestamp;
+
+use crate::callsite::{Callsite, Piece};
+use crate::lane::ThreadId;
+use crate::level::Level;
+use crate::number;
+use crate::record::{MAX_VALUES, Record, Value};
+pub(crate) use escape::push_escaped;
+use escape::push_quoted;
+pub(crate) use out::Out;
+use timestamp::Timestamp;
+
+/// What stands before the message.
+pub(crate) struct LineHead<'a> {
+    /// Nanoseconds since 1970.
+    pub(crate) ns: i64,
+    pub(crate) level: Level,
+    pub(crate) target: &'a str,
+    pub(crate) location: Option<(&'a str, u32)>,
+    pub(crate) thread: ThreadId,
+}
+
+/// What is kept from line to line.
+pub(crate) struct LineCache {
+    time: Timestamp,
+}
+
+impl LineCache {
+    pub(crate) fn new() -> Self {
+        LineCache { time: Timestamp::new() }
+    }
+}
+
+/// One record as a text line, its end included.
+#[inline]
+pub(crate) fn record(
+    cache: &mut LineCache,
+    out: &mut Out<'_>,
+    head: &LineHead<'_>,
+    callsite: &Callsite,
+    record: &Record<'_>,
+    shared: bool,
+) {
+    push_head(cache, out, head);
+    // Room for the usual few values is cheaper to clear than room for the most.
+    if callsite.values() <= 4 {
+        push_message(out, callsite, record, shared, &mut [Value::None; 4]);
+    } else {
+        push_message(out, callsite, record, shared, &mut [Value::None; MAX_VALUES]);
+    }
+    out.push_byte(b'\n');
+}
+
+/// A line of the logger's own.
+pub(crate) fn notice(
+    cache: &mut LineCache,
+    out: &mut Out<'_>,
+    head: &LineHead<'_>,
+    message: impl FnOnce(&mut Out<'_>),
+) {
+    push_head(cache, out, head);
+    message(out);
+    out.push_byte(b'\n');
+}
+
+/// The line that tells a sink what it missed while it was suspended.
+pub(crate) fn missed_line(out: &mut Out<'_>, ns: i64, missed: u64) {
+    let head = LineHead { ns, level: Level::Warn, target: "kakashi", location: None, thread: writer_thread() };
+    notice(&mut LineCache::new(), out, &head, |out| {
+        out.push_str("this sink missed ");
+        out.push_u64(missed);
+        out.push_str(if missed == 1 { " record" } else { " records" });
+        out.push_str(" while it failed");
+    });
+}
+
+/// The thread of the logger's own lines.
+pub(crate) fn writer_thread() -> ThreadId {
+    ThreadId { tid: 0, name: *b"kakashi-writer\0\0" }
+}
+
+/// A moment as it stands in a line.
+pub(crate) fn push_time(out: &mut Out<'_>, ns: i64) {
+    Timestamp::new().push(out, ns);
+}
+
+#[inline]
+fn push_head(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>) {
+    cache.time.push(out, head.ns);
+    out.push(match head.level {
+        Level::Error => b" ERROR ",
+        Level::Warn => b" WARN  ",
+        Level::Info => b" INFO  ",
+        Level::Debug => b" DEBUG ",
+        Level::Trace => b" TRACE ",
+    });
+    push_escaped(out, head.target.as_bytes());
+    match head.location {
+        Some((file, line)) => {
+            out.push_byte(b' ');
+            push_escaped(out, file.as_bytes());
+            out.push_byte(b':');
+            out.push_u64(line as u64);
+        }
+        None => out.push(b" -"),
+    }
+    out.push(b" [");
+    push_escaped(out, head.thread.name());
+    out.push(b"] ");
+}
+
+#[inline]
+fn push_message<'r>(
+    out: &mut Out<'_>,
+    callsite: &Callsite,
+    record: &Record<'r>,
+    shared: bool,
+    values: &mut [Value<'r>],
+) {
+    let count = record.values(shared, callsite.values(), values);
+    let values = &values[..count];
+    for piece in callsite.pieces() {
+        match *piece {
+            Piece::Literal(text) => push_escaped(out, text.as_bytes()),
+            Piece::Value(at) => push_value(out, values.get(at as usize).unwrap_or(&Value::Damaged), push_escaped),
+        }
+    }
+    for field in callsite.fields() {
+        if !field.in_message {
+            out.push_byte(b' ');
+            push_escaped(out, field.name.as_bytes());
+            out.push_byte(b'=');
+            push_value(out, values.get(field.value as usize).unwrap_or(&Value::Damaged), push_quoted);
+        }
+    }
+}
+
+#[inline]
+fn push_value(out: &mut Out<'_>, value: &Value<'_>, push_text: impl Fn(&mut Out<'_>, &[u8])) {
+    match *value {
+        Value::Number(text) => out.push(text),
+        Value::Float(text) => number::push_float(out, text),
+        Value::Unsigned(value) => out.push_u64(value),
+        Value::Signed(value) => {
+            if value < 0 {
+                out.push_byte(b'-');
+            }
+            out.push_u64(value.unsigned_abs());
+        }
+        Value::Text { bytes, cut, .. } => {
+            push_text(out, bytes);
+            if cut != 0 {
+                push_cut(out, cut);
+            }
+        }
+        Value::F64(value) => {
+            let (text, len) = number::f64_cell(value);
+            number::push_float(out, &text[..len as usize]);
+        }
+        Value::F32(value) => {
+            let (text, len) = number::f32_cell(value);
+            number::push_float(out, &text[..len as usize]);
+        }
+        Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        Value::Char(value) => push_text(out, value.encode_utf8(&mut [0; 4]).as_bytes()),
+        Value::Unsigned128(value) => out.push_str(itoa::Buffer::new().format(value)),
+        Value::Signed128(value) => out.push_str(itoa::Buffer::new().format(value)),
+        Value::None => out.push_str("None"),
+        Value::Damaged => out.push_str("<damaged>"),
+    }
+}
+
+/// The mark of a text that was cut.
+#[cold]
+fn push_cut(out: &mut Out<'_>, cut: u32) {
+    out.push_str("…[+");
+    out.push_u64(cut as u64);
+    out.push_str(" bytes]");
+}

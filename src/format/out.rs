@@ -1,0 +1,269 @@
+//! Bounded output: a line is built in a slice of the staging buffer, and nothing is ever written
+//! beyond it.
+//!
+//! Decision: running out of room is a state, not an error of each push. Rendering stays
+//! straight-line code; the caller asks [`Out::overflowed`] once per line. What was cut may end
+//! within a character: the caller knows where a line may be cut.
+//!
+//! Decision: up to 32 bytes are copied as two overlapping words rather than by `memcpy`. A line is
+//! some fifteen pushes of a length that is known only at run time, and the call would cost more
+//! than the copy.
+//!
+//! Decision: integers are not made by `itoa` here. It stores digit pairs, and a wide load of what
+//! two narrow stores wrote cannot be forwarded; [`decimal8`] makes the digits in a register, which
+//! go into the output in one store.
+
+#![forbid(unsafe_code)]
+
+use crate::number::{ASCII_ZEROS, decimal8};
+
+/// A slice that is filled from the front. Bytes beyond [`Out::len`] are scratch.
+pub(crate) struct Out<'a> {
+    buf: &'a mut [u8],
+    /// At most `buf.len()`.
+    len: usize,
+    overflowed: bool,
+}
+
+impl<'a> Out<'a> {
+    #[inline]
+    pub(crate) fn new(buf: &'a mut [u8]) -> Self {
+        Self::at(buf, 0)
+    }
+
+    /// Goes on behind the first `len` bytes of `buf`.
+    #[inline]
+    pub(crate) fn at(buf: &'a mut [u8], len: usize) -> Self {
+        let len = len.min(buf.len());
+        Self {
+            buf,
+            len,
+            overflowed: false,
+        }
+    }
+
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn remaining(&self) -> usize {
+        self.buf.len() - self.len
+    }
+
+    /// Whether a push did not fit. From then on the output is full.
+    #[inline]
+    pub(crate) fn overflowed(&self) -> bool {
+        self.overflowed
+    }
+
+    #[inline]
+    pub(crate) fn bytes(&self) -> &[u8] {
+        self.buf.get(..self.len).unwrap_or_default()
+    }
+
+    /// Appends `bytes`, or as many of them as fit.
+    #[inline]
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        let room = self.buf.get_mut(self.len..);
+        match room.and_then(|room| room.get_mut(..bytes.len())) {
+            Some(room) => {
+                copy(room, bytes);
+                self.len += bytes.len();
+            }
+            None => self.push_cut(bytes),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn push_str(&mut self, text: &str) {
+        self.push(text.as_bytes());
+    }
+
+    #[inline]
+    pub(crate) fn push_byte(&mut self, byte: u8) {
+        match self.buf.get_mut(self.len) {
+            Some(room) => {
+                *room = byte;
+                self.len += 1;
+            }
+            None => self.overflowed = true,
+        }
+    }
+
+    /// Takes the next `N` bytes, all of which the caller fills; `None`, with nothing changed, if
+    /// there are fewer.
+    #[inline]
+    pub(crate) fn take<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
+        let room = self.buf.get_mut(self.len..)?.first_chunk_mut()?;
+        self.len += N;
+        Some(room)
+    }
+
+    /// Appends `n` in decimal.
+    #[inline]
+    pub(crate) fn push_u64(&mut self, n: u64) {
+        if n < 100_000_000 {
+            // At least one digit: the bit keeps the last byte out of the count of leading zeros.
+            let digits = decimal8(n as u32);
+            let zeros = (digits | 1 << 56).trailing_zeros() / 8;
+            self.push_word((digits | ASCII_ZEROS) >> (8 * zeros), 8 - zeros as usize);
+        } else {
+            self.push(itoa::Buffer::new().format(n).as_bytes());
+        }
+    }
+
+    /// Appends `n` in decimal, with zeros in front up to `width` digits; a longer number is not
+    /// cut.
+    #[inline]
+    pub(crate) fn push_padded(&mut self, n: u64, width: usize) {
+        if n < 100_000_000 && width <= 8 {
+            let digits = decimal8(n as u32);
+            let zeros = (digits | 1 << 56).trailing_zeros() as usize / 8;
+            let shown = width.max(8 - zeros);
+            self.push_word((digits | ASCII_ZEROS) >> (8 * (8 - shown)), shown);
+        } else {
+            let mut digits = itoa::Buffer::new();
+            let digits = digits.format(n);
+            for _ in digits.len()..width.min(digits.len() + self.remaining() + 1) {
+                self.push_byte(b'0');
+            }
+            self.push_str(digits);
+        }
+    }
+
+    /// Appends the first `len` (at most 8) bytes of `word`, low byte first: one store while 8 bytes
+    /// are free.
+    #[inline]
+    fn push_word(&mut self, word: u64, len: usize) {
+        let bytes = word.to_le_bytes();
+        match self.buf.get_mut(self.len..).and_then(|room| room.first_chunk_mut()) {
+            Some(room) => {
+                *room = bytes;
+                self.len += len;
+            }
+            None => self.push(bytes.get(..len).unwrap_or(&bytes)),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn push_cut(&mut self, bytes: &[u8]) {
+        let fits = self.remaining().min(bytes.len());
+        self.buf[self.len..][..fits].copy_from_slice(&bytes[..fits]);
+        self.len += fits;
+        self.overflowed = true;
+    }
+}
+
+/// Copies `src` to `dst`, which has the same length.
+#[inline]
+fn copy(dst: &mut [u8], src: &[u8]) {
+    match src.len() {
+        0 => {}
+        1..4 => {
+            // First, middle and last are all there is.
+            let (middle, last) = (src.len() / 2, src.len() - 1);
+            let (a, b, c) = (src[0], src[middle], src[last]);
+            dst[0] = a;
+            dst[middle] = b;
+            dst[last] = c;
+        }
+        4..8 => copy_ends::<4>(dst, src),
+        8..=16 => copy_ends::<8>(dst, src),
+        17..=32 => copy_ends::<16>(dst, src),
+        _ => dst.copy_from_slice(src),
+    }
+}
+
+/// Copies the first and the last `N` of `N..=2 * N` bytes: together, all of them.
+#[inline(always)]
+fn copy_ends<const N: usize>(dst: &mut [u8], src: &[u8]) {
+    if let (Some(&first), Some(&last)) = (src.first_chunk::<N>(), src.last_chunk::<N>()) {
+        if let Some(room) = dst.first_chunk_mut() {
+            *room = first;
+        }
+        if let Some(room) = dst.last_chunk_mut() {
+            *room = last;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Every split of a text over pushes, into every room, gives the text's prefix.
+        #[test]
+        fn pushes_concatenate_and_are_cut_at_the_end(
+            parts in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..70), 0..6),
+            room in 0_usize..300,
+        ) {
+            let whole = parts.concat();
+            let mut buf = vec![0xAA; room];
+            let mut out = Out::new(&mut buf);
+            for part in &parts {
+                out.push(part);
+            }
+            let fits = whole.len().min(room);
+            prop_assert_eq!(out.bytes(), &whole[..fits]);
+            prop_assert_eq!(out.remaining(), room - fits);
+            prop_assert_eq!(out.overflowed(), whole.len() > room);
+        }
+
+        #[test]
+        fn numbers_read_as_format_writes_them(n: u64, bits in 0_u32..64, width in 0_usize..30, room in 0_usize..80) {
+            let n = n >> bits;
+            let expected = format!("<{n}|{n:0width$}>");
+            let mut buf = vec![0xAA; room];
+            let mut out = Out::new(&mut buf);
+            out.push_byte(b'<');
+            out.push_u64(n);
+            out.push_str("|");
+            out.push_padded(n, width);
+            out.push_byte(b'>');
+            let fits = expected.len().min(room);
+            prop_assert_eq!(out.bytes(), &expected.as_bytes()[..fits]);
+            prop_assert_eq!(out.overflowed(), expected.len() > room);
+        }
+    }
+
+    #[test]
+    fn every_number_length_is_right_at_its_ends() {
+        for n in (0..20)
+            .map(|exponent| 10_u64.pow(exponent))
+            .flat_map(|n| [n - 1, n])
+            .chain([u64::MAX])
+        {
+            let mut buf = [0; 32];
+            let mut out = Out::new(&mut buf);
+            out.push_u64(n);
+            assert_eq!(out.bytes(), n.to_string().as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_start_beyond_the_buffer_is_its_end() {
+        let mut buf = *b"abc";
+        let mut out = Out::at(&mut buf, 7);
+        out.push(b"");
+        assert!(!out.overflowed());
+        assert!(out.take::<1>().is_none());
+        out.push(b"d");
+        assert!(out.overflowed());
+        assert_eq!(out.bytes(), b"abc");
+        assert_eq!(out.len(), 3);
+    }
+
+    #[test]
+    fn taken_bytes_belong_to_the_output() {
+        let mut buf = [b'.'; 5];
+        let mut out = Out::at(&mut buf, 1);
+        *out.take().unwrap() = *b"abc";
+        assert!(out.take::<2>().is_none());
+        assert_eq!(out.bytes(), b".abc");
+    }
+}

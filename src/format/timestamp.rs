@@ -1,0 +1,222 @@
+//! Nanoseconds since 1970 as RFC 3339 text in UTC, `2026-11-23T11:54:34.123456789Z`.
+//!
+//! Decision: the last second's text is kept, whole and without further steps. Within a second a
+//! subtraction and a comparison find that nine digits are all there is to do; the calendar comes
+//! once per second, and costs little more.
+
+#![forbid(unsafe_code)]
+
+use crate::format::out::Out;
+use crate::number::{ASCII_ZEROS, decimal8};
+
+/// Bytes of a timestamp. An `i64` of nanoseconds ends in 2262: the year always has four digits.
+pub(crate) const TIMESTAMP_BYTES: usize = 30;
+
+const SECOND: i64 = 1_000_000_000;
+
+/// Writes timestamps, fast while the second stays the same.
+pub(crate) struct Timestamp {
+    /// The second in `text`, in nanoseconds since 1970. The earliest one may begin before
+    /// `i64::MIN`: modulo 2^64.
+    start: i64,
+    /// `2026-11-23T11:54:34.`
+    text: [u8; 20],
+}
+
+impl Timestamp {
+    pub(crate) const fn new() -> Self {
+        Self {
+            start: 0,
+            text: *b"1970-01-01T00:00:00.",
+        }
+    }
+
+    /// Appends the time `unix_ns` nanoseconds after 1970, or, if negative, before.
+    #[inline]
+    pub(crate) fn push(&mut self, out: &mut Out, unix_ns: i64) {
+        let mut nanos = unix_ns.wrapping_sub(self.start) as u64;
+        if nanos >= SECOND as u64 {
+            nanos = self.turn(unix_ns);
+        }
+        // Below 10^9, a digit more than `decimal8` takes.
+        let (eight, ninth) = (nanos as u32 / 10, nanos as u32 % 10);
+        let eight = (decimal8(eight) | ASCII_ZEROS).to_le_bytes();
+        let last = ((u16::from(b'0') + ninth as u16) | (u16::from(b'Z') << 8)).to_le_bytes();
+        match out.take::<TIMESTAMP_BYTES>() {
+            Some(room) => {
+                room[..20].copy_from_slice(&self.text);
+                room[20..28].copy_from_slice(&eight);
+                room[28..].copy_from_slice(&last);
+            }
+            None => {
+                out.push(&self.text);
+                out.push(&eight);
+                out.push(&last);
+            }
+        }
+    }
+
+    /// Goes to the second of `unix_ns`; returns the nanoseconds within it.
+    #[cold]
+    #[inline(never)]
+    fn turn(&mut self, unix_ns: i64) -> u64 {
+        let (seconds, nanos) = (unix_ns.div_euclid(SECOND), unix_ns.rem_euclid(SECOND));
+        self.start = unix_ns.wrapping_sub(nanos);
+        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
+        let second = seconds.rem_euclid(86_400) as u32;
+        let mut out = Out::new(&mut self.text);
+        for (number, width, end) in [
+            (year, 4, b'-'),
+            (month, 2, b'-'),
+            (day, 2, b'T'),
+            (second / 3_600, 2, b':'),
+            (second / 60 % 60, 2, b':'),
+            (second % 60, 2, b'.'),
+        ] {
+            out.push_padded(number.into(), width);
+            out.push_byte(end);
+        }
+        nanos as u64
+    }
+}
+
+/// The date of a day since 1970-01-01, in the proleptic Gregorian calendar: `civil_from_days` of
+/// Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms". Years begin in March, so that a
+/// leap day is the last of its year.
+fn civil_from_days(days: i64) -> (u32, u32, u32) {
+    /// From 0000-03-01.
+    const EPOCH: i64 = 719_468;
+    const DAYS_PER_ERA: i64 = 146_097;
+    let era = (days + EPOCH).div_euclid(DAYS_PER_ERA);
+    let day = (days + EPOCH).rem_euclid(DAYS_PER_ERA);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = era * 400 + year + i64::from(month <= 2);
+    (year as u32, month as u32, day as u32)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn text(timestamp: &mut Timestamp, unix_ns: i64) -> String {
+        let mut buf = [0; TIMESTAMP_BYTES];
+        let mut out = Out::new(&mut buf);
+        timestamp.push(&mut out, unix_ns);
+        assert_eq!((out.len(), out.overflowed()), (TIMESTAMP_BYTES, false));
+        String::from_utf8(buf.to_vec()).unwrap()
+    }
+
+    fn is_leap(year: i64) -> bool {
+        year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
+    }
+
+    fn month_days(year: i64) -> [i64; 12] {
+        [
+            31,
+            if is_leap(year) { 29 } else { 28 },
+            31,
+            30,
+            31,
+            30,
+            31,
+            31,
+            30,
+            31,
+            30,
+            31,
+        ]
+    }
+
+    /// Reads a timestamp by counting days from 1970, year by year and month by month.
+    fn parse(text: &str) -> i128 {
+        let field = |range: std::ops::Range<usize>| text[range].parse::<i64>().unwrap();
+        let (year, month, day) = (field(0..4), field(5..7), field(8..10));
+        assert!(
+            (1..=12).contains(&month) && (1..=month_days(year)[month as usize - 1]).contains(&day),
+            "{text}"
+        );
+        let year_days = |year| month_days(year).iter().sum::<i64>();
+        let years: i64 = if year < 1970 {
+            -(year..1970).map(year_days).sum::<i64>()
+        } else {
+            (1970..year).map(year_days).sum()
+        };
+        let days = years + month_days(year)[..month as usize - 1].iter().sum::<i64>() + day - 1;
+        let (hour, minute, second) = (field(11..13), field(14..16), field(17..19));
+        assert!(hour < 24 && minute < 60 && second < 60, "{text}");
+        let marks: Vec<u8> = [4, 7, 10, 13, 16, 19, 29]
+            .iter()
+            .map(|&at| text.as_bytes()[at])
+            .collect();
+        assert_eq!(marks, b"--T::.Z");
+        i128::from(((days * 24 + hour) * 60 + minute) * 60 + second) * i128::from(SECOND) + i128::from(field(20..29))
+    }
+
+    /// From `date --utc --date=@SECONDS +%FT%T`.
+    #[test]
+    fn known_times() {
+        for (unix_ns, expected) in [
+            (0, "1970-01-01T00:00:00.000000000Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+            (-SECOND, "1969-12-31T23:59:59.000000000Z"),
+            (1_795_434_874 * SECOND + 123_456_789, "2026-11-23T11:54:34.123456789Z"),
+            (951_782_400 * SECOND, "2000-02-29T00:00:00.000000000Z"),
+            (951_868_800 * SECOND - 1, "2000-02-29T23:59:59.999999999Z"),
+            (1_709_164_800 * SECOND, "2024-02-29T00:00:00.000000000Z"),
+            (1_709_251_200 * SECOND, "2024-03-01T00:00:00.000000000Z"),
+            (4_107_542_400 * SECOND - 1, "2100-02-28T23:59:59.999999999Z"),
+            (4_107_542_400 * SECOND, "2100-03-01T00:00:00.000000000Z"),
+            (-2_203_891_200 * SECOND, "1900-03-01T00:00:00.000000000Z"),
+            (-2_203_891_200 * SECOND - 1, "1900-02-28T23:59:59.999999999Z"),
+            (1_483_228_800 * SECOND - 1, "2016-12-31T23:59:59.999999999Z"),
+            (i64::MAX, "2262-04-11T23:47:16.854775807Z"),
+            (i64::MIN, "1677-09-21T00:12:43.145224192Z"),
+            (i64::MIN + 145_224_192, "1677-09-21T00:12:43.290448384Z"),
+        ] {
+            assert_eq!(text(&mut Timestamp::new(), unix_ns), expected);
+        }
+    }
+
+    #[test]
+    fn every_day_has_its_date() {
+        let mut timestamp = Timestamp::new();
+        let days = i64::MAX / SECOND / 86_400;
+        for day in -days..=days {
+            let unix_ns = day * 86_400 * SECOND;
+            assert_eq!(parse(&text(&mut timestamp, unix_ns)), unix_ns.into());
+        }
+    }
+
+    #[test]
+    fn what_is_cut_is_a_prefix() {
+        for room in 0..TIMESTAMP_BYTES {
+            let mut buf = vec![0; room];
+            let mut out = Out::new(&mut buf);
+            Timestamp::new().push(&mut out, 0);
+            assert!(out.overflowed());
+            assert_eq!(out.bytes(), &b"1970-01-01T00:00:00.000000000Z"[..room]);
+        }
+    }
+
+    proptest! {
+        /// One cache for times that stay near, pass a second's ends in both directions, or jump
+        /// anywhere.
+        #[test]
+        fn times_read_back(
+            start: i64,
+            steps in prop::collection::vec(prop_oneof![-3 * SECOND..3 * SECOND, any::<i64>()], 1..20),
+        ) {
+            let mut timestamp = Timestamp::new();
+            let mut unix_ns = start;
+            for step in steps {
+                prop_assert_eq!(parse(&text(&mut timestamp, unix_ns)), unix_ns.into());
+                unix_ns = unix_ns.wrapping_add(step);
+            }
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! Whether records are taken, and how the writer is woken: the little that the calling threads'
+//! side and the backend both need to know of each other.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::futex;
+
+/// What the backend is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+#[non_exhaustive]
+pub enum State {
+    /// Nothing was started yet; the first call starts the default backend.
+    Idle = 0,
+    /// A backend is being started; calls wait for it.
+    Starting = 1,
+    /// The default backend runs, started by a first call. A `start()` takes over from it.
+    AutoStarted = 2,
+    /// The backend runs, started by `Builder::start`.
+    Running = 3,
+    /// A shutdown was asked for and the writer is not gone yet.
+    Stopping = 4,
+    /// Shut down; calls are dropped and counted as `after_shutdown`.
+    Stopped = 5,
+    /// The default backend could not be started; calls are dropped and counted as `no_lane`.
+    Failed = 6,
+}
+
+static STATE: AtomicU32 = AtomicU32::new(State::Idle as u32);
+
+/// Counts what the writer is woken for; it sleeps on it.
+static BELL: AtomicU32 = AtomicU32::new(0);
+
+/// What the backend is doing at this moment.
+pub fn state() -> State {
+    // Acquire pairs with `set_state`: what was set up before (the region, the clock) is seen.
+    match STATE.load(Ordering::Acquire) {
+        0 => State::Idle,
+        1 => State::Starting,
+        2 => State::AutoStarted,
+        3 => State::Running,
+        4 => State::Stopping,
+        5 => State::Stopped,
+        _ => State::Failed,
+    }
+}
+
+pub(crate) fn set_state(state: State) {
+    STATE.store(state as u32, Ordering::Release);
+}
+
+/// The process ends and what is queued will not be written.
+static ABANDONED: AtomicBool = AtomicBool::new(false);
+
+pub(crate) fn abandon() {
+    ABANDONED.store(true, Ordering::Relaxed);
+}
+
+/// Whether what is queued counts as dropped at exit.
+pub(crate) fn is_abandoned() -> bool {
+    ABANDONED.load(Ordering::Relaxed)
+}
+
+impl State {
+    /// Whether a writer takes records, or will in a moment.
+    pub(crate) fn is_open(self) -> bool {
+        matches!(self, State::Starting | State::AutoStarted | State::Running)
+    }
+}
+
+/// Wakes the writer. A system call: for those who wait anyway.
+pub(crate) fn ring_bell() {
+    BELL.fetch_add(1, Ordering::AcqRel);
+    futex::wake_all(&BELL);
+}
+
+/// The writer's side: what was rung so far. Taken before it looks for work.
+pub(crate) fn bell() -> u32 {
+    BELL.load(Ordering::Acquire)
+}
+
+/// Sleeps until somebody rings after `heard`, or for `timeout`.
+pub(crate) fn sleep_until_bell(heard: u32, timeout: Duration) {
+    futex::wait(&BELL, heard, Some(timeout));
+}

@@ -1,0 +1,186 @@
+//! The log call, on the thread that makes it. What is not `#[cold]` here is the hot path.
+//!
+//! A call is: the callsite's switch (in the macro), this thread's lane, a reservation, the tick, the
+//! stores, and one Release store that publishes them. There is no allocation, no lock, no system call,
+//! and, but under the policies that wait, no loop.
+//!
+//! *Re-entrancy.* User code (`Display`, `Debug`) runs before anything is reserved; what it logs is a
+//! call like any other. While the lane is in use its state is `BUSY`, which only a signal handler can
+//! see: its call goes to the shared lane without waiting, or is dropped as `reentrant`. The state is
+//! an ordinary cell: both sides are one thread, and compiler fences keep the order.
+
+use core::sync::atomic::{Ordering, compiler_fence};
+
+use crate::arg::{Arena, Args, Encoding, Offsets, UNCAPPED, Values};
+use crate::callsite::Callsite;
+use crate::channel::{BUSY, ChannelSpec, Handle, READY, Target, UNCLAIMED};
+use crate::clock;
+use crate::cold::{self, Lane};
+use crate::record::{HEADER, SHARED_HEADER, frame_user};
+use crate::ring::{Grant, ProducerHalf};
+
+/// Logs one record; the macros call this when the callsite is on.
+#[doc(hidden)]
+#[inline(always)]
+pub fn log<T: Target, A: Args>(target: &T, callsite: &'static Callsite, args: A) {
+    if A::FORMATS {
+        log_formatted(target, callsite, &args);
+    } else {
+        push(target, callsite, &args.ready(&Arena::new(&mut [])));
+    }
+}
+
+/// Slots of a record with texts of at most `cap` bytes.
+#[inline(always)]
+fn slots<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usize {
+    let texts = if V::VARIABLE { values.tails(cap) } else { 0 };
+    (C::PREFIX + at.fixed() + texts).div_ceil(C::SLOT_BYTES)
+}
+
+/// Fills a reservation and publishes it.
+///
+/// # Safety
+/// The grant has `slots(values, at, cap)` slots.
+#[inline(always)]
+unsafe fn fill<C: ChannelSpec, V: Values, P: ProducerHalf>(
+    grant: Grant<'_, P>,
+    user: u64,
+    values: &V,
+    at: Offsets,
+    cap: usize,
+) {
+    let dest = grant.dest();
+    let tick = clock::tick();
+    // SAFETY: as the caller promised.
+    unsafe {
+        crate::ring::Dest::put(dest, 8, tick);
+        values.store(C::Encoding::PREFORMATTED, dest, at, 0, 0, cap);
+    }
+    grant.commit(user);
+}
+
+#[inline(always)]
+fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: &V) {
+    const {
+        assert!(V::COUNT <= crate::record::MAX_VALUES, "a record has at most 32 values");
+    }
+    let at = Offsets::new::<V>(<T::Channel as ChannelSpec>::Encoding::PREFORMATTED, HEADER);
+    let slots = slots::<T::Channel, V>(values, at, UNCAPPED);
+    let user = frame_user(callsite.id(), target.logger());
+    let fits = slots <= T::Channel::MAX_SLOTS && !values.is_cut(UNCAPPED);
+    T::with_handle(|handle| {
+        if fits && handle.state.get() == READY {
+            handle.state.set(BUSY);
+            compiler_fence(Ordering::SeqCst);
+            // SAFETY: the state was READY: the half is there, and nobody but this call uses it.
+            let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
+            let grant = producer.reserve(slots);
+            let pushed = grant.is_some();
+            if let Some(grant) = grant {
+                // SAFETY: that many slots were reserved.
+                unsafe { fill::<T::Channel, V, _>(grant, user, values, at, UNCAPPED) };
+            }
+            compiler_fence(Ordering::SeqCst);
+            handle.state.set(READY);
+            if pushed {
+                return;
+            }
+        }
+        push_slow(target.channel(), handle, user, values);
+    });
+}
+
+/// Everything that is not the usual case: the first call, a full ring, a value that must be cut, a
+/// thread without a lane, a call within a call.
+#[cold]
+#[inline(never)]
+fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: &V) {
+    let lane = cold::lane(channel, handle);
+    let header = if matches!(lane, Lane::Own(_)) { HEADER } else { SHARED_HEADER };
+    let at = Offsets::new::<V>(C::Encoding::PREFORMATTED, header);
+    let Some(cap) = cap::<C, V>(values, at) else {
+        // Even without its texts it is too large: only on a ring of a few small slots.
+        cold::drop_record(handle, crate::lane::Cause::NoLane);
+        return cold::done(handle, &lane);
+    };
+    let slots = slots::<C, V>(values, at, cap);
+    let head = match &lane {
+        Lane::Own(head) => {
+            // SAFETY: the lane is this thread's, and its state is BUSY.
+            let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
+            if cold::wait_for_room::<C, _>(handle, head, producer, slots) {
+                if let Some(grant) = producer.reserve(slots) {
+                    // SAFETY: that many slots were reserved.
+                    unsafe { fill::<C, V, _>(grant, user, values, at, cap) };
+                }
+            }
+            Some(*head)
+        }
+        Lane::Shared { waits } => {
+            cold::with_shared(channel, handle, *waits, slots, |grant, thread| {
+                // SAFETY: the thread's 24 bytes stand before the values.
+                unsafe {
+                    cold::put_thread(grant.dest(), thread);
+                    fill::<C, V, _>(grant, user, values, at, cap);
+                }
+            })
+        }
+        Lane::None => None,
+    };
+    if let Some(head) = head.filter(|_| values.is_cut(cap)) {
+        cold::count_truncated(head);
+    }
+    cold::done(handle, &lane);
+}
+
+/// The longest that a text may be for the record to fit: `UNCAPPED` when all fit as they are.
+fn cap<C: ChannelSpec, V: Values>(values: &V, at: Offsets) -> Option<usize> {
+    let fits = |cap| slots::<C, V>(values, at, cap) <= C::MAX_SLOTS;
+    if fits(UNCAPPED) {
+        return Some(UNCAPPED);
+    }
+    if !fits(0) {
+        return None;
+    }
+    let (mut low, mut high) = (0, C::MAX_SLOTS * C::SLOT_BYTES);
+    while low + 1 < high {
+        let middle = low.midpoint(high);
+        if fits(middle) { low = middle } else { high = middle }
+    }
+    Some(low)
+}
+
+/// Formats what needs `core::fmt` into scratch memory, then logs texts.
+#[inline(never)]
+fn log_formatted<T: Target, A: Args>(target: &T, callsite: &'static Callsite, args: &A) {
+    T::with_handle(|handle| {
+        if handle.state.get() == UNCLAIMED {
+            cold::claim_ahead(target.channel(), handle);
+        }
+        match cold::Scratch::take(target.channel(), handle) {
+            Some(mut scratch) => format_and_push(target, callsite, args, &mut scratch),
+            None => log_nested(target, handle, callsite, args),
+        }
+    });
+}
+
+/// The same with memory of its own: a call within a call.
+#[cold]
+#[inline(never)]
+fn log_nested<T: Target, A: Args>(target: &T, handle: &Handle<T::Channel>, callsite: &'static Callsite, args: &A) {
+    let mut memory = arrayvec::ArrayVec::<u8, { cold::NESTED_BYTES }>::from([0; cold::NESTED_BYTES]);
+    format_and_push(target, callsite, args, &mut cold::Scratch::nested(handle, &mut memory));
+}
+
+fn format_and_push<T: Target, A: Args>(
+    target: &T,
+    callsite: &'static Callsite,
+    args: &A,
+    scratch: &mut cold::Scratch<'_, T::Channel>,
+) {
+    let (memory, finished) = scratch.parts();
+    let arena = Arena::new(memory);
+    let values = args.ready(&arena);
+    finished.set(true);
+    push(target, callsite, &values);
+}

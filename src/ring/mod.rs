@@ -1,0 +1,219 @@
+//! Rings: queues of fixed-size slots, one thread's on one side, the writer's on the other.
+//!
+//! A ring knows slots and frames, not records. A *frame* is what one call publishes: one or more
+//! slots that lie next to each other in memory and become visible by one store. Its first word says
+//! how many slots it has; the other 48 bits of that word, and all bytes behind it, are the caller's.
+//!
+//! ```text
+//! slot 0                                            slot 1 ...
+//! | frame word: 15 bits slots | filler | 48 bits user | payload ............................... |
+//! ```
+//!
+//! A frame that would cross the end of the ring is preceded by a *filler* frame up to that end, so
+//! that encoder and decoder see flat memory. A frame has at most half of the ring's slots, hence a
+//! frame and its filler always fit into an empty ring.
+//!
+//! | ring | policies | producer | full |
+//! |---|---|---|---|
+//! | [`spsc::Spsc`] | `Block`, `BlockFor`, `DropNewest` | `ringbuf`'s `CachingProd` | refuses |
+//! | [`overwrite::Overwrite`] | `DropOldest` | its own, wait-free | evicts whole frames |
+//!
+//! Decision: fillers instead of a ring mapped twice in a row (XTR). The double mapping needs a file
+//! descriptor per ring and page-sized rings; the filler costs slots only at the wrap.
+
+pub(crate) mod overwrite;
+pub(crate) mod spsc;
+
+/// The most slots that a frame can have: what 15 bits hold.
+pub const MAX_FRAME_SLOTS: usize = (1 << 15) - 1;
+
+const FILLER: u64 = 1 << 15;
+
+/// The first word of a frame.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Frame(pub u64);
+
+impl Frame {
+    /// `user` is 48 bits wide.
+    #[inline(always)]
+    pub const fn new(slots: usize, user: u64) -> Self {
+        debug_assert!(slots <= MAX_FRAME_SLOTS && user >> 48 == 0);
+        Frame(user << 16 | slots as u64)
+    }
+
+    const fn filler(slots: usize) -> Self {
+        Frame(FILLER | slots as u64)
+    }
+
+    /// How many slots the frame has. Never 0 in a frame of ours; a torn or foreign one may say so.
+    #[inline(always)]
+    pub const fn slots(self) -> usize {
+        (self.0 & (FILLER - 1)) as usize
+    }
+
+    #[inline(always)]
+    pub const fn is_filler(self) -> bool {
+        self.0 & FILLER != 0
+    }
+
+    #[inline(always)]
+    pub const fn user(self) -> u64 {
+        self.0 >> 16
+    }
+}
+
+/// Where a frame's bytes go. Offsets are in bytes from the frame word, multiples of 8.
+///
+/// # Safety
+/// An implementation must accept every offset within the reserved slots.
+pub unsafe trait Dest: Copy {
+    /// Stores one word.
+    ///
+    /// # Safety
+    /// `offset` is a multiple of 8 and `offset + 8` lies within the reserved frame.
+    unsafe fn put(self, offset: usize, word: u64);
+
+    /// Stores bytes; up to 7 bytes behind them, to the next multiple of 8, may be overwritten.
+    ///
+    /// # Safety
+    /// `offset` is a multiple of 8 and `offset + bytes.len()`, rounded up to a multiple of 8, lies
+    /// within the reserved frame.
+    unsafe fn put_bytes(self, offset: usize, bytes: &[u8]);
+}
+
+/// The producing half of a ring. There is one per ring at a time, in one thread at a time.
+pub trait ProducerHalf: Sized {
+    type Dest: Dest;
+
+    /// Room for a frame of `slots` slots, or `None` when the ring is full.
+    ///
+    /// `slots` must be 1..=half of the ring's.
+    fn reserve(&mut self, slots: usize) -> Option<Grant<'_, Self>>;
+
+    /// How far the consumer has come, as of now: equal values mean that it has not moved.
+    fn reader_position(&self) -> u64;
+
+    /// Publishes what a grant has reserved. Only [`Grant::commit`] calls this.
+    fn publish(&mut self, slots: usize);
+}
+
+/// Reserved slots. Dropped without [`commit`](Grant::commit), nothing has happened.
+#[must_use = "a grant that is not committed publishes nothing"]
+pub struct Grant<'a, P: ProducerHalf> {
+    half: &'a mut P,
+    dest: P::Dest,
+    /// The frame's slots, and those of a filler before it.
+    total: usize,
+    slots: usize,
+}
+
+impl<P: ProducerHalf> Grant<'_, P> {
+    #[inline(always)]
+    pub fn dest(&self) -> P::Dest {
+        self.dest
+    }
+
+    /// Writes the frame word and publishes the frame, by one Release store.
+    #[inline(always)]
+    pub fn commit(self, user: u64) {
+        // SAFETY: a grant has at least one slot, and a slot at least 64 bytes.
+        unsafe { self.dest.put(0, Frame::new(self.slots, user).0) };
+        self.half.publish(self.total);
+    }
+}
+
+/// A ring in memory, as the calling thread's side knows it: by its type.
+pub trait RingMemory: RingView + 'static {
+    type Producer: ProducerHalf;
+
+    /// Bytes before the frame word in a frame's first slot.
+    const PREFIX: usize;
+
+    /// The producing half.
+    ///
+    /// # Panics
+    /// When another one exists.
+    fn producer(&'static self) -> Self::Producer;
+}
+
+/// A ring in memory, as the writer and the statistics know it: type-erased.
+pub trait RingView: Sync {
+    /// The consuming half.
+    ///
+    /// # Panics
+    /// When another one exists.
+    fn consumer(&'static self) -> Box<dyn Consumer>;
+
+    /// What went through this ring so far. Each figure is read by itself: exact when the ring is
+    /// quiet, otherwise within the frames in flight.
+    fn counts(&self) -> RingCounts;
+}
+
+/// What went through a ring, in frames, and how full it is, in slots.
+#[derive(Clone, Copy, Default, Debug)]
+pub struct RingCounts {
+    /// Frames ever published.
+    pub published: u64,
+    /// Frames that the consumer has read.
+    pub consumed: u64,
+    /// Frames that were evicted unread.
+    pub evicted: u64,
+    /// Slots that hold published frames (and fillers) not yet read.
+    pub occupied: u64,
+    /// Slots in all.
+    pub capacity: u64,
+}
+
+impl RingCounts {
+    /// Frames that are still to be read.
+    pub fn queued(&self) -> u64 {
+        self.published.saturating_sub(self.consumed).saturating_sub(self.evicted)
+    }
+}
+
+/// Frames next to each other in memory, ready to be read.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    pub start: *const u8,
+    /// Bytes; 0 when there is nothing up to the snapshot.
+    pub len: usize,
+    /// Bytes from one frame to the next, per slot.
+    pub slot_bytes: usize,
+    /// Frames evicted between the previous run and this one.
+    pub evicted: u64,
+}
+
+/// The consuming half of a ring.
+///
+/// The order is: [`poll`](Consumer::poll), then [`run`](Consumer::run) and
+/// [`advance`](Consumer::advance) by turns, then [`release`](Consumer::release).
+pub trait Consumer: Send {
+    /// Looks what is published (Acquire) and returns the position up to which runs will go.
+    fn poll(&mut self) -> u64;
+
+    /// The next frames up to the snapshot. The memory stays as it is until `advance` has gone over
+    /// it and `release` was called.
+    fn run(&mut self) -> Run;
+
+    /// Steps over `slots` slots of the run, which hold `frames` frames (fillers do not count).
+    fn advance(&mut self, slots: usize, frames: u64);
+
+    /// Gives the slots that were stepped over back to the producer.
+    fn release(&mut self);
+
+    /// How many slots were ever stepped over.
+    fn position(&self) -> u64;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn frame_word_holds_what_was_put_in() {
+        let frame = Frame::new(MAX_FRAME_SLOTS, (1 << 48) - 1);
+        assert_eq!((frame.slots(), frame.user(), frame.is_filler()), (MAX_FRAME_SLOTS, (1 << 48) - 1, false));
+        assert!(Frame::filler(3).is_filler());
+        assert_eq!(Frame::filler(3).slots(), 3);
+    }
+}

@@ -1,0 +1,456 @@
+//! The ring that never refuses: `DropOldest`. The producer is wait-free, the newest frame is always
+//! in, and whole frames are evicted.
+//!
+//! Slots are 8-byte atomic words. The producer alone moves both ends: `write`, up to which frames are
+//! published, and `floor`, below which they are evicted. Evicting is a store, never a negotiation;
+//! the consumer copies a frame out and then looks whether `floor` has passed it meanwhile.
+//!
+//! ```text
+//! slot 0                                                    slot 1 ...
+//! | sequence number | frame word | payload ............... | payload ...
+//! ```
+//!
+//! Proof that no torn frame is read. To reuse a slot, the producer stores `floor` (A), then the slot's
+//! words with Release (B). The consumer loads words with Acquire (C), then `floor` (D). If any word of
+//! the copy is newer than the frame, C read a value of B, so A happens before D, and D returns a floor
+//! above the frame: the copy is thrown away. If D returns a floor not above the frame, every word is
+//! the frame's own, since `write` was loaded with Acquire before and all older words happen before it.
+//! No fence is used, so that ThreadSanitizer can follow. Loom checks this file as it ships.
+//!
+//! Each frame carries its sequence number, by which the consumer knows how many it has missed. It is
+//! the only one who counts them, so nothing is counted both as read and as evicted; what is evicted
+//! and not yet missed, `counts` computes from the floor's sequence number.
+//!
+//! Decision: a claim by compare-and-swap before each read was rejected: it makes the producer wait for
+//! a consumer that sleeps with a claim, or needs a second ring; and both sides pay a locked instruction
+//! per frame. Relaxed words between fences would be as right, but neither sanitizer nor reader can
+//! check them as easily; on x86_64 a Release store is a plain one.
+
+use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned};
+
+use super::{Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run};
+
+/// Bytes before the frame word: the sequence number.
+const PREFIX: usize = 8;
+
+#[derive(Default)]
+#[repr(C)]
+struct ProducerSide {
+    /// Slots ever published.
+    write: AtomicU64,
+    /// Frames ever published.
+    frames: AtomicU64,
+    /// Slots ever evicted or given back.
+    floor: AtomicU64,
+    /// Sequence number of the frame at `floor`.
+    floor_sequence: AtomicU64,
+    held: AtomicBool,
+}
+
+#[derive(Default)]
+#[repr(C)]
+struct ConsumerSide {
+    /// Slots stepped over; what is below may be reused without a loss.
+    read: AtomicU64,
+    /// The sequence number that the consumer expects next: frames read and frames missed.
+    sequence: AtomicU64,
+    /// Frames missed.
+    missed: AtomicU64,
+    held: AtomicBool,
+}
+
+/// A ring of `N` slots of `B` bytes. All bytes zero is an empty ring.
+#[repr(C, align(128))]
+pub struct Overwrite<const B: usize, const N: usize> {
+    producer: Line<ProducerSide>,
+    consumer: Line<ConsumerSide>,
+    #[cfg(not(kakashi_loom))]
+    slots: core::cell::UnsafeCell<[AlignedSlot<B>; N]>,
+    #[cfg(kakashi_loom)]
+    words: Box<[AtomicU64]>,
+}
+
+#[cfg(not(kakashi_loom))]
+#[repr(C, align(64))]
+struct AlignedSlot<const B: usize>([u8; B]);
+
+// SAFETY: the sides are atomics; `slots` is reached only as atomic words.
+unsafe impl<const B: usize, const N: usize> Sync for Overwrite<B, N> {}
+
+impl<const B: usize, const N: usize> Overwrite<B, N> {
+    #[cfg(any(test, kakashi_loom))]
+    pub fn new_boxed() -> Box<Self> {
+        Box::new(Self {
+            producer: Line::default(),
+            consumer: Line::default(),
+            #[cfg(not(kakashi_loom))]
+            slots: core::cell::UnsafeCell::new([const { AlignedSlot([0; B]) }; N]),
+            #[cfg(kakashi_loom)]
+            words: (0..N * B / 8).map(|_| AtomicU64::new(0)).collect(),
+        })
+    }
+
+    /// The word at `offset` bytes (a multiple of 8) into the slot of `position`.
+    #[inline(always)]
+    fn word(&self, position: u64, offset: usize) -> &AtomicU64 {
+        let at = ((position as usize & (N - 1)) * B + offset) / 8 % (N * B / 8);
+        #[cfg(kakashi_loom)]
+        return &self.words[at];
+        #[cfg(not(kakashi_loom))]
+        // SAFETY: `at` is below the number of words; the array is 64-aligned, and nothing accesses
+        // it but through this function.
+        return unsafe { AtomicU64::from_ptr(self.slots.get().cast::<u64>().add(at)) };
+    }
+}
+
+/// The first of the slots that the producer fills.
+pub struct AtomicDest<const B: usize, const N: usize> {
+    ring: &'static Overwrite<B, N>,
+    position: u64,
+}
+
+impl<const B: usize, const N: usize> Clone for AtomicDest<B, N> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<const B: usize, const N: usize> Copy for AtomicDest<B, N> {}
+
+// SAFETY: every offset within the ring is an atomic word.
+unsafe impl<const B: usize, const N: usize> Dest for AtomicDest<B, N> {
+    #[inline(always)]
+    unsafe fn put(self, offset: usize, word: u64) {
+        // Release: B of the proof.
+        self.ring.word(self.position, PREFIX + offset).store(word, Ordering::Release);
+    }
+
+    #[inline(always)]
+    unsafe fn put_bytes(self, offset: usize, bytes: &[u8]) {
+        let (words, rest) = bytes.as_chunks::<8>();
+        let mut at = offset;
+        for word in words {
+            // SAFETY: as the caller promised.
+            unsafe { self.put(at, u64::from_le_bytes(*word)) };
+            at += 8;
+        }
+        if !rest.is_empty() {
+            let mut last = [0; 8];
+            last[..rest.len()].copy_from_slice(rest);
+            // SAFETY: as the caller promised: rounded up to a multiple of 8.
+            unsafe { self.put(at, u64::from_le_bytes(last)) };
+        }
+    }
+}
+
+/// The producing half: wait-free.
+pub struct OverwriteProducer<const B: usize, const N: usize> {
+    ring: &'static Overwrite<B, N>,
+    write: u64,
+    floor: u64,
+    sequence: u64,
+}
+
+impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
+    /// Raises the floor until `total` slots are free: over what was read in one step, then frame by
+    /// frame.
+    #[cold]
+    #[inline(never)]
+    fn evict(&mut self, total: usize) {
+        let needed = self.write + total as u64 - N as u64;
+        // Acquire pairs with the Release in `Consumer::release`: the consumer has copied out what
+        // is below.
+        self.floor = self.floor.max(self.ring.consumer.read.load(Ordering::Acquire).min(self.write));
+        while self.floor < needed {
+            // Relaxed: this thread (or one that handed the ring over) wrote the word.
+            let frame = Frame(self.ring.word(self.floor, PREFIX).load(Ordering::Relaxed));
+            // A frame of this ring has 1..=N/2 slots; the bounds keep a damaged one from ending
+            // progress.
+            self.floor += frame.slots().clamp(1, N) as u64;
+        }
+        self.floor = self.floor.min(self.write);
+        let sequence = if self.floor == self.write {
+            self.sequence
+        } else {
+            self.ring.word(self.floor, 0).load(Ordering::Relaxed)
+        };
+        // A statistic, hence Relaxed.
+        self.ring.producer.floor_sequence.store(sequence, Ordering::Relaxed);
+        // A of the proof; the Release stores of the words that follow make it visible.
+        self.ring.producer.floor.store(self.floor, Ordering::Relaxed);
+    }
+}
+
+impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
+    type Dest = AtomicDest<B, N>;
+
+    #[inline(always)]
+    fn reserve(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
+        let to_end = N - (self.write as usize & (N - 1));
+        let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
+        let total = filler + slots;
+        if self.write + total as u64 > self.floor + N as u64 {
+            self.evict(total);
+        }
+        let mut position = self.write;
+        if filler != 0 {
+            // A filler has the number of the frame after it, and does not use it up.
+            self.ring.word(position, 0).store(self.sequence, Ordering::Release);
+            self.ring.word(position, PREFIX).store(Frame::filler(filler).0, Ordering::Release);
+            position += filler as u64;
+        }
+        self.ring.word(position, 0).store(self.sequence, Ordering::Release);
+        let dest = AtomicDest { ring: self.ring, position };
+        Some(Grant { half: self, dest, total, slots })
+    }
+
+    fn reader_position(&self) -> u64 {
+        self.ring.consumer.read.load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    fn publish(&mut self, slots: usize) {
+        self.sequence += 1;
+        self.write += slots as u64;
+        self.ring.producer.frames.store(self.sequence, Ordering::Relaxed);
+        // Release pairs with the Acquire in `Consumer::poll`: the frame's words are visible.
+        self.ring.producer.write.store(self.write, Ordering::Release);
+    }
+}
+
+impl<const B: usize, const N: usize> Drop for OverwriteProducer<B, N> {
+    fn drop(&mut self) {
+        self.ring.producer.held.store(false, Ordering::Release);
+    }
+}
+
+impl<const B: usize, const N: usize> RingMemory for Overwrite<B, N> {
+    type Producer = OverwriteProducer<B, N>;
+
+    const PREFIX: usize = PREFIX;
+
+    fn producer(&'static self) -> OverwriteProducer<B, N> {
+        assert!(!self.producer.held.swap(true, Ordering::AcqRel), "a ring has one producer");
+        OverwriteProducer {
+            ring: self,
+            write: self.producer.write.load(Ordering::Relaxed),
+            floor: self.producer.floor.load(Ordering::Relaxed),
+            sequence: self.producer.frames.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl<const B: usize, const N: usize> RingView for Overwrite<B, N> {
+    fn consumer(&'static self) -> Box<dyn Consumer> {
+        assert!(!self.consumer.held.swap(true, Ordering::AcqRel), "a ring has one consumer");
+        let read = self.consumer.read.load(Ordering::Relaxed);
+        Box::new(OverwriteConsumer {
+            ring: self,
+            snapshot: read,
+            read,
+            sequence: self.consumer.sequence.load(Ordering::Relaxed),
+            copy: Vec::with_capacity((N / 2).min(MAX_FRAME_SLOTS) * B / 8),
+            copied: None,
+        })
+    }
+
+    fn counts(&self) -> RingCounts {
+        let sequence = self.consumer.sequence.load(Ordering::Acquire);
+        let missed = self.consumer.missed.load(Ordering::Relaxed);
+        let read = self.consumer.read.load(Ordering::Acquire);
+        let floor_sequence = self.producer.floor_sequence.load(Ordering::Relaxed);
+        let floor = self.producer.floor.load(Ordering::Relaxed).max(read);
+        RingCounts {
+            published: self.producer.frames.load(Ordering::Relaxed),
+            consumed: sequence.saturating_sub(missed),
+            evicted: missed + floor_sequence.saturating_sub(sequence),
+            occupied: self.producer.write.load(Ordering::Relaxed).saturating_sub(floor).min(N as u64),
+            capacity: N as u64,
+        }
+    }
+}
+
+struct OverwriteConsumer<const B: usize, const N: usize> {
+    ring: &'static Overwrite<B, N>,
+    snapshot: u64,
+    read: u64,
+    /// The next frame's number if none was missed.
+    sequence: u64,
+    /// The frame at `read`, its sequence number cut off.
+    copy: Vec<u64>,
+    copied: Option<Copied>,
+}
+
+#[derive(Clone, Copy)]
+struct Copied {
+    slots: u64,
+    sequence: u64,
+    missed: u64,
+}
+
+impl<const B: usize, const N: usize> OverwriteConsumer<B, N> {
+    /// Copies the oldest frame that is still there, and validates the copy.
+    fn copy_next(&mut self) -> Option<Copied> {
+        loop {
+            // Acquire: reads of the words below must not be older than this floor.
+            self.read = self.read.max(self.ring.producer.floor.load(Ordering::Acquire));
+            if self.read >= self.snapshot {
+                return None;
+            }
+            // Acquire: C of the proof, here and below.
+            let sequence = self.ring.word(self.read, 0).load(Ordering::Acquire);
+            let frame = Frame(self.ring.word(self.read, PREFIX).load(Ordering::Acquire));
+            let slots = frame.slots().clamp(1, (N / 2).max(1));
+            self.copy.clear();
+            self.copy.push(frame.0);
+            if !frame.is_filler() {
+                let ring = self.ring;
+                let words = (slots * B - PREFIX) / 8;
+                let read = self.read;
+                self.copy.extend((1..words).map(|at| ring.word(read, PREFIX + at * 8).load(Ordering::Acquire)));
+            }
+            // D of the proof. Relaxed: the Acquire loads above keep it behind them.
+            if self.ring.producer.floor.load(Ordering::Relaxed) > self.read {
+                continue;
+            }
+            if frame.is_filler() {
+                self.read += frame.slots().clamp(1, N) as u64;
+                continue;
+            }
+            return Some(Copied { slots: slots as u64, sequence, missed: sequence.wrapping_sub(self.sequence) });
+        }
+    }
+}
+
+impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
+    fn poll(&mut self) -> u64 {
+        // Acquire pairs with the Release in `publish`.
+        self.snapshot = self.ring.producer.write.load(Ordering::Acquire);
+        self.snapshot
+    }
+
+    fn run(&mut self) -> Run {
+        if self.copied.is_none() {
+            self.copied = self.copy_next();
+        }
+        let (len, evicted) = self.copied.map_or((0, 0), |copied| (self.copy.len() * 8, copied.missed));
+        Run { start: self.copy.as_ptr().cast(), len, slot_bytes: B, evicted }
+    }
+
+    fn advance(&mut self, _slots: usize, _frames: u64) {
+        if let Some(copied) = self.copied.take() {
+            self.read += copied.slots;
+            self.sequence = copied.sequence.wrapping_add(1);
+            add_owned(&self.ring.consumer.missed, copied.missed);
+            self.ring.consumer.sequence.store(self.sequence, Ordering::Relaxed);
+        }
+    }
+
+    fn release(&mut self) {
+        // Release pairs with the Acquire in `evict`.
+        self.ring.consumer.read.store(self.read, Ordering::Release);
+    }
+
+    fn position(&self) -> u64 {
+        // What is evicted need not be waited for.
+        self.read.max(self.ring.producer.floor.load(Ordering::Relaxed))
+    }
+}
+
+impl<const B: usize, const N: usize> Drop for OverwriteConsumer<B, N> {
+    fn drop(&mut self) {
+        self.release();
+        self.ring.consumer.held.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(all(test, not(kakashi_loom)))]
+mod tests {
+    use super::*;
+
+    /// Reads everything there is as (user, evicted before it, words all equal to user).
+    fn drain(consumer: &mut dyn Consumer) -> Vec<(u64, u64)> {
+        let mut seen = Vec::new();
+        consumer.poll();
+        loop {
+            let run = consumer.run();
+            if run.len == 0 {
+                break;
+            }
+            // SAFETY: a run is a copy of whole words.
+            let words = unsafe { core::slice::from_raw_parts(run.start.cast::<u64>(), run.len / 8) };
+            let user = Frame(words[0]).user();
+            assert!(words[1..].iter().all(|&word| word == user), "torn: {words:x?}");
+            seen.push((user, run.evicted));
+            consumer.advance(Frame(words[0]).slots(), 1);
+        }
+        consumer.release();
+        seen
+    }
+
+    fn push<const B: usize, const N: usize>(producer: &mut OverwriteProducer<B, N>, slots: usize, user: u64) {
+        let grant = producer.reserve(slots).expect("never refuses");
+        for at in 1..(slots * B - PREFIX) / 8 {
+            // SAFETY: within the frame.
+            unsafe { grant.dest().put(at * 8, user) };
+        }
+        grant.commit(user);
+    }
+
+    #[test]
+    fn keeps_the_newest_and_counts_the_evicted() {
+        let ring: &'static Overwrite<64, 4> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for user in 0..10 {
+            push(&mut producer, 1, user);
+        }
+        assert_eq!(ring.counts().queued(), 4);
+        assert_eq!(ring.counts().evicted, 6);
+        assert_eq!(drain(&mut *consumer), [(6, 6), (7, 0), (8, 0), (9, 0)]);
+        assert_eq!((ring.counts().consumed, ring.counts().evicted), (4, 6));
+    }
+
+    #[test]
+    fn evicts_whole_frames() {
+        let ring: &'static Overwrite<64, 8> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for user in 0..4 {
+            push(&mut producer, 2, user);
+        }
+        push(&mut producer, 1, 4);
+        assert_eq!(drain(&mut *consumer), [(1, 1), (2, 0), (3, 0), (4, 0)]);
+        for user in 5..1000 {
+            push(&mut producer, 1 + user as usize % 4, user);
+            let counts = ring.counts();
+            assert_eq!(counts.published, counts.consumed + counts.evicted + counts.queued());
+        }
+        let seen = drain(&mut *consumer);
+        assert_eq!(seen.last().map(|last| last.0), Some(999));
+        assert_eq!(seen.iter().map(|(_, evicted)| evicted + 1).sum::<u64>(), 995);
+    }
+
+    #[test]
+    fn no_frame_is_torn_between_threads() {
+        const FRAMES: u64 = if cfg!(debug_assertions) { 200_000 } else { 2_000_000 };
+        let ring: &'static Overwrite<64, 8> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        let (mut read, mut missed, mut next) = (0, 0, 0);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                for user in 0..FRAMES {
+                    push(&mut producer, 1 + user as usize % 3, user);
+                }
+            });
+            while next < FRAMES {
+                for (user, evicted) in drain(&mut *consumer) {
+                    assert_eq!(user, next + evicted);
+                    next = user + 1;
+                    read += 1;
+                    missed += evicted;
+                }
+            }
+        });
+        assert_eq!(read + missed, FRAMES);
+        assert_eq!((ring.counts().consumed, ring.counts().evicted), (read, missed));
+    }
+}

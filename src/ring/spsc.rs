@@ -1,0 +1,453 @@
+//! The ring that refuses when it is full: `ringbuf`'s producer and consumer halves over memory of
+//! ours.
+//!
+//! [`Spsc`] implements `ringbuf`'s `Observer` and `Raw` on a `repr(C)` struct without pointers, which
+//! is valid when all its bytes are zero, so that a lane can lie in any mapping. Positions count slots
+//! and are 64 bits wide; `ringbuf` sees them modulo twice the capacity, a constant power of two.
+//!
+//! Proof. A slot belongs to the producer from `write` up to `read + SLOTS`, to the consumer from
+//! `read` up to `write`. Each position has one writer, which stores it with Release after its last
+//! access to the slots that change hands; the other side loads it with Acquire before its first.
+//! Loom checks this file as it ships (`tests/loom.rs`).
+//!
+//! Decision: the producer keeps a *credit*, the slots known to be free, and asks `ringbuf` again only
+//! when it is used up. `CachingProd::try_push` does the same but moves a whole slot by value;
+//! `vacant_slices_mut` reads the consumer's line on every call, a cache miss after each release.
+
+use core::mem::MaybeUninit;
+use core::num::NonZeroUsize;
+
+use ringbuf::traits::{Observer, Raw, RingBuffer};
+use ringbuf::wrap::Wrap as _;
+use ringbuf::wrap::caching::{CachingCons, CachingProd};
+
+use super::{Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingMemory, RingView, Run};
+use crate::sync::{AtomicBool, AtomicU64, Line, Ordering};
+
+/// One slot: `B` bytes, nothing known about them.
+#[derive(Clone, Copy)]
+#[repr(C, align(64))]
+pub struct Slot<const B: usize>(MaybeUninit<[u8; B]>);
+
+/// What one side of the ring writes.
+#[derive(Default)]
+#[repr(C)]
+struct Side {
+    /// Slots ever passed; the index is this modulo the capacity.
+    position: AtomicU64,
+    /// Frames ever passed.
+    frames: AtomicU64,
+    held: AtomicBool,
+}
+
+/// A ring of `N` slots of `B` bytes. All bytes zero is an empty ring.
+#[repr(C, align(128))]
+pub struct Spsc<const B: usize, const N: usize> {
+    producer: Line<Side>,
+    consumer: Line<Side>,
+    slots: core::cell::UnsafeCell<[Slot<B>; N]>,
+    #[cfg(kakashi_loom)]
+    tracked: [loom::cell::UnsafeCell<()>; N],
+}
+
+// SAFETY: `producer` and `consumer` are atomics. `slots` is reached only through ringbuf's halves,
+// of which there is one each (the `held` flags), over disjoint ranges (the proof above).
+unsafe impl<const B: usize, const N: usize> Sync for Spsc<B, N> {}
+
+impl<const B: usize, const N: usize> Spsc<B, N> {
+    /// Positions as ringbuf counts them.
+    const MASK: usize = 2 * N - 1;
+
+    #[cfg(any(test, kakashi_loom))]
+    pub fn new_boxed() -> Box<Self> {
+        Box::new(Self {
+            producer: Line::default(),
+            consumer: Line::default(),
+            slots: core::cell::UnsafeCell::new([Slot(MaybeUninit::uninit()); N]),
+            #[cfg(kakashi_loom)]
+            tracked: core::array::from_fn(|_| loom::cell::UnsafeCell::new(())),
+        })
+    }
+
+    /// Where a range of slots lies: up to the ring's end, and from its start.
+    #[inline(always)]
+    fn ranges(start: usize, end: usize) -> (usize, usize, usize) {
+        let first = start & (N - 1);
+        let len = end.wrapping_sub(start) & Self::MASK;
+        let left = len.min(N - first);
+        (first, left, len - left)
+    }
+
+    /// Moves a position to the one that equals `index` modulo twice the capacity.
+    #[inline(always)]
+    fn move_to(side: &Side, index: usize) {
+        // Relaxed: this side is the position's only writer. Release: the slots passed so far are
+        // the other side's, which pairs with an Acquire in `read_index` or `write_index`.
+        let position = side.position.load(Ordering::Relaxed);
+        let step = index.wrapping_sub(position as usize) & Self::MASK;
+        side.position.store(position + step as u64, Ordering::Release);
+    }
+
+    #[cfg(kakashi_loom)]
+    fn track(&self, start: usize, end: usize, write: bool) {
+        for at in 0..(end.wrapping_sub(start) & Self::MASK) {
+            let cell = &self.tracked[start.wrapping_add(at) & (N - 1)];
+            if write { cell.with_mut(|_| ()) } else { cell.with(|_| ()) }
+        }
+    }
+}
+
+impl<const B: usize, const N: usize> Observer for Spsc<B, N> {
+    type Item = Slot<B>;
+
+    #[inline(always)]
+    fn capacity(&self) -> NonZeroUsize {
+        const { NonZeroUsize::new(N).expect("a ring has slots") }
+    }
+
+    #[inline(always)]
+    fn read_index(&self) -> usize {
+        self.consumer.position.load(Ordering::Acquire) as usize & Self::MASK
+    }
+
+    #[inline(always)]
+    fn write_index(&self) -> usize {
+        self.producer.position.load(Ordering::Acquire) as usize & Self::MASK
+    }
+
+    fn read_is_held(&self) -> bool {
+        self.consumer.held.load(Ordering::Acquire)
+    }
+
+    fn write_is_held(&self) -> bool {
+        self.producer.held.load(Ordering::Acquire)
+    }
+}
+
+// SAFETY: capacity, indices and slices describe the one array `slots`; positions move only through
+// `move_to`, which publishes before it returns; the flags are swapped atomically.
+unsafe impl<const B: usize, const N: usize> Raw for Spsc<B, N> {
+    #[inline(always)]
+    unsafe fn unsafe_slices(&self, start: usize, end: usize) -> (&[MaybeUninit<Slot<B>>], &[MaybeUninit<Slot<B>>]) {
+        #[cfg(kakashi_loom)]
+        self.track(start, end, false);
+        let (first, left, right) = Self::ranges(start, end);
+        let base = self.slots.get().cast::<MaybeUninit<Slot<B>>>();
+        // SAFETY: `first + left <= N` and `right <= first`; the caller owns the range.
+        unsafe { (core::slice::from_raw_parts(base.add(first), left), core::slice::from_raw_parts(base, right)) }
+    }
+
+    #[inline(always)]
+    unsafe fn unsafe_slices_mut(
+        &self,
+        start: usize,
+        end: usize,
+    ) -> (&mut [MaybeUninit<Slot<B>>], &mut [MaybeUninit<Slot<B>>]) {
+        #[cfg(kakashi_loom)]
+        self.track(start, end, true);
+        let (first, left, right) = Self::ranges(start, end);
+        let base = self.slots.get().cast::<MaybeUninit<Slot<B>>>();
+        // SAFETY: as above; the two parts do not overlap, and the caller owns both.
+        unsafe {
+            (core::slice::from_raw_parts_mut(base.add(first), left), core::slice::from_raw_parts_mut(base, right))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn set_read_index(&self, value: usize) {
+        Self::move_to(&self.consumer, value);
+    }
+
+    #[inline(always)]
+    unsafe fn set_write_index(&self, value: usize) {
+        Self::move_to(&self.producer, value);
+    }
+
+    unsafe fn hold_read(&self, flag: bool) -> bool {
+        self.consumer.held.swap(flag, Ordering::AcqRel)
+    }
+
+    unsafe fn hold_write(&self, flag: bool) -> bool {
+        self.producer.held.swap(flag, Ordering::AcqRel)
+    }
+}
+
+impl<const B: usize, const N: usize> RingBuffer for Spsc<B, N> {}
+
+impl<const B: usize, const N: usize> AsRef<Self> for Spsc<B, N> {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
+impl<const B: usize, const N: usize> AsMut<Self> for Spsc<B, N> {
+    fn as_mut(&mut self) -> &mut Self {
+        self
+    }
+}
+
+/// The first of some slots that belong to the producer.
+#[derive(Clone, Copy)]
+pub struct PlainDest(*mut u8);
+
+// SAFETY: every offset within the reserved slots is plain memory of the producer's.
+unsafe impl Dest for PlainDest {
+    #[inline(always)]
+    unsafe fn put(self, offset: usize, word: u64) {
+        // SAFETY: within the frame, and 8-aligned since a slot is 64-aligned.
+        unsafe { self.0.add(offset).cast::<u64>().write(word) };
+    }
+
+    #[inline(always)]
+    unsafe fn put_bytes(self, offset: usize, bytes: &[u8]) {
+        // SAFETY: within the frame; source and ring do not overlap.
+        unsafe { copy_short(bytes.as_ptr(), self.0.add(offset), bytes.len()) };
+    }
+}
+
+/// Copies a short text without a call: for up to 64 bytes by chunks that overlap at the end.
+///
+/// # Safety
+/// `len` bytes are readable at `from` and writable at `to`, and the two do not overlap.
+#[inline(always)]
+unsafe fn copy_short(from: *const u8, to: *mut u8, len: usize) {
+    type Chunk = [u8; 16];
+    // SAFETY: each branch touches only bytes below `len` on both sides.
+    unsafe {
+        if len > 64 {
+            core::ptr::copy_nonoverlapping(from, to, len);
+        } else if len >= 16 {
+            let mut at = 0;
+            while at + 16 < len {
+                to.add(at).cast::<Chunk>().write_unaligned(from.add(at).cast::<Chunk>().read_unaligned());
+                at += 16;
+            }
+            let last = len - 16;
+            to.add(last).cast::<Chunk>().write_unaligned(from.add(last).cast::<Chunk>().read_unaligned());
+        } else if len >= 8 {
+            let (first, last) = (from.cast::<u64>().read_unaligned(), from.add(len - 8).cast::<u64>().read_unaligned());
+            to.cast::<u64>().write_unaligned(first);
+            to.add(len - 8).cast::<u64>().write_unaligned(last);
+        } else if len >= 4 {
+            let (first, last) = (from.cast::<u32>().read_unaligned(), from.add(len - 4).cast::<u32>().read_unaligned());
+            to.cast::<u32>().write_unaligned(first);
+            to.add(len - 4).cast::<u32>().write_unaligned(last);
+        } else if len > 0 {
+            to.write(from.read());
+            to.add(len / 2).write(from.add(len / 2).read());
+            to.add(len - 1).write(from.add(len - 1).read());
+        }
+    }
+}
+
+/// `ringbuf`'s producer, with the slots it knows to be free.
+pub struct SpscProducer<const B: usize, const N: usize> {
+    half: CachingProd<&'static Spsc<B, N>>,
+    credit: usize,
+}
+
+impl<const B: usize, const N: usize> SpscProducer<B, N> {
+    #[cold]
+    #[inline(never)]
+    fn ask_again(&mut self, total: usize) -> bool {
+        self.credit = self.half.vacant_len();
+        total <= self.credit
+    }
+}
+
+impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
+    type Dest = PlainDest;
+
+    #[inline(always)]
+    fn reserve(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
+        let write = self.half.write_index();
+        let to_end = N - (write & (N - 1));
+        let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
+        let total = filler + slots;
+        if total > self.credit && !self.ask_again(total) {
+            return None;
+        }
+        // SAFETY: `total` slots from `write` are vacant: the credit only underestimates. Without a
+        // filler the frame does not cross the end; with one it starts at slot 0 and is shorter
+        // than the vacant rest.
+        let dest = unsafe {
+            let (left, right) = self.half.unsafe_slices_mut(write, write.wrapping_add(total));
+            let left = PlainDest(left.as_mut_ptr().cast());
+            if filler == 0 {
+                left
+            } else {
+                left.put(0, Frame::filler(filler).0);
+                PlainDest(right.as_mut_ptr().cast())
+            }
+        };
+        Some(Grant { half: self, dest, total, slots })
+    }
+
+    fn reader_position(&self) -> u64 {
+        self.half.rb().consumer.position.load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    fn publish(&mut self, slots: usize) {
+        self.credit -= slots;
+        crate::sync::add_owned(&self.half.rb().producer.frames, 1);
+        // SAFETY: the grant has filled these slots, which were vacant.
+        unsafe { self.half.advance_write_index(slots) };
+    }
+}
+
+impl<const B: usize, const N: usize> RingMemory for Spsc<B, N> {
+    type Producer = SpscProducer<B, N>;
+
+    const PREFIX: usize = 0;
+
+    fn producer(&'static self) -> SpscProducer<B, N> {
+        SpscProducer { half: CachingProd::new(self), credit: 0 }
+    }
+}
+
+impl<const B: usize, const N: usize> RingView for Spsc<B, N> {
+    fn consumer(&'static self) -> Box<dyn Consumer> {
+        let half = CachingCons::new(self);
+        let position = self.consumer.position.load(Ordering::Relaxed);
+        Box::new(SpscConsumer { half, snapshot: position, cursor: position, released: position, frames: 0 })
+    }
+
+    fn counts(&self) -> RingCounts {
+        // The consumer's figures first: they never exceed the producer's of a later moment.
+        let consumed = self.consumer.frames.load(Ordering::Acquire);
+        let read = self.consumer.position.load(Ordering::Acquire);
+        RingCounts {
+            published: self.producer.frames.load(Ordering::Relaxed),
+            consumed,
+            evicted: 0,
+            occupied: self.producer.position.load(Ordering::Relaxed).saturating_sub(read).min(N as u64),
+            capacity: N as u64,
+        }
+    }
+}
+
+struct SpscConsumer<const B: usize, const N: usize> {
+    half: CachingCons<&'static Spsc<B, N>>,
+    /// Slots published at the last poll.
+    snapshot: u64,
+    /// Slots stepped over.
+    cursor: u64,
+    /// Slots given back.
+    released: u64,
+    /// Frames stepped over and not yet given back.
+    frames: u64,
+}
+
+impl<const B: usize, const N: usize> Consumer for SpscConsumer<B, N> {
+    fn poll(&mut self) -> u64 {
+        // ringbuf's index, lifted to 64 bits: the ring holds at most N slots from `released` on.
+        let occupied = self.half.occupied_len() as u64;
+        self.snapshot = self.released + occupied;
+        self.snapshot
+    }
+
+    fn run(&mut self) -> Run {
+        // SAFETY: the consumer owns `released..snapshot`, and `cursor` lies in between.
+        let (left, _) = unsafe {
+            let mask = Spsc::<B, N>::MASK as u64;
+            self.half.unsafe_slices((self.cursor & mask) as usize, (self.snapshot & mask) as usize)
+        };
+        Run { start: left.as_ptr().cast(), len: size_of_val(left), slot_bytes: B, evicted: 0 }
+    }
+
+    fn advance(&mut self, slots: usize, frames: u64) {
+        self.cursor = (self.cursor + slots as u64).min(self.snapshot);
+        self.frames += frames;
+    }
+
+    fn release(&mut self) {
+        if self.cursor != self.released {
+            crate::sync::add_owned(&self.half.rb().consumer.frames, self.frames);
+            self.frames = 0;
+            // SAFETY: these slots were read; nothing refers to them any more.
+            unsafe { self.half.advance_read_index((self.cursor - self.released) as usize) };
+            self.released = self.cursor;
+        }
+    }
+
+    fn position(&self) -> u64 {
+        self.cursor
+    }
+}
+
+#[cfg(all(test, not(kakashi_loom)))]
+mod tests {
+    use super::*;
+
+    fn frames(consumer: &mut dyn Consumer) -> Vec<(usize, u64)> {
+        let mut seen = Vec::new();
+        consumer.poll();
+        loop {
+            let run = consumer.run();
+            if run.len == 0 {
+                break;
+            }
+            // SAFETY: a run starts with a frame word.
+            let frame = Frame(unsafe { run.start.cast::<u64>().read() });
+            consumer.advance(frame.slots(), u64::from(!frame.is_filler()));
+            if !frame.is_filler() {
+                seen.push((frame.slots(), frame.user()));
+            }
+        }
+        consumer.release();
+        seen
+    }
+
+    #[test]
+    fn refuses_when_full_and_goes_on_when_read() {
+        let ring: &'static Spsc<64, 4> = Box::leak(Spsc::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for round in 0..1000u64 {
+            for at in 0..4 {
+                producer.reserve(1).expect("room").commit(round * 4 + at);
+            }
+            assert!(producer.reserve(1).is_none());
+            let expected: Vec<_> = (0..4).map(|at| (1, round * 4 + at)).collect();
+            assert_eq!(frames(&mut *consumer), expected);
+        }
+        assert_eq!(ring.counts().queued(), 0);
+    }
+
+    #[test]
+    fn a_frame_never_crosses_the_end() {
+        let ring: &'static Spsc<64, 8> = Box::leak(Spsc::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for round in 0..1000u64 {
+            let slots = 1 + (round as usize * 7) % 4;
+            let grant = producer.reserve(slots).expect("a frame of half the ring always fits");
+            // SAFETY: the last word of the frame.
+            unsafe { grant.dest().put(slots * 64 - 8, round) };
+            grant.commit(round);
+            assert_eq!(frames(&mut *consumer), [(slots, round)]);
+        }
+        assert_eq!(ring.counts().published, 1000);
+        assert_eq!(ring.counts().occupied, 0);
+    }
+
+    #[test]
+    fn a_dropped_grant_publishes_nothing() {
+        let ring: &'static Spsc<64, 4> = Box::leak(Spsc::new_boxed());
+        let mut producer = ring.producer();
+        drop(producer.reserve(2));
+        assert_eq!(ring.counts().published, 0);
+        assert_eq!(frames(&mut *ring.consumer()), []);
+    }
+
+    #[test]
+    fn short_copies_are_exact() {
+        let from: Vec<u8> = (0..=255).collect();
+        for len in 0..200 {
+            let mut to = vec![0xEE; 256];
+            // SAFETY: both are longer than `len`.
+            unsafe { copy_short(from.as_ptr(), to.as_mut_ptr(), len) };
+            assert_eq!(to[..len], from[..len]);
+            assert!(to[len..].iter().all(|&byte| byte == 0xEE));
+        }
+    }
+}

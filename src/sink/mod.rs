@@ -1,0 +1,173 @@
+//! Sinks: where lines go. A sink knows lines, not records.
+
+mod console;
+mod file;
+mod memory;
+
+use std::io;
+
+pub use console::ConsoleSink;
+pub use file::FileSink;
+pub use memory::MemorySink;
+
+use crate::level::LevelFilter;
+
+/// What tells two sinks on the same file: compared by `start()`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum SinkId {
+    /// A file, by its device and inode.
+    File {
+        /// The device's number.
+        device: u64,
+        /// The inode's number.
+        inode: u64,
+    },
+    /// A descriptor that the process was born with: 1 or 2.
+    Console(i32),
+    /// Any other number by which a sink of your own knows itself.
+    Custom(u64),
+}
+
+/// Where the writer puts finished lines. All methods are called on the writer's thread, but `open`, which
+/// `start()` calls.
+///
+/// ```
+/// use std::io;
+///
+/// /// Counts lines.
+/// struct Counter(usize);
+///
+/// impl kakashi::Sink for Counter {
+///     fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
+///         self.0 += bytes.iter().filter(|&&byte| byte == b'\n').count();
+///         Ok(bytes.len())
+///     }
+/// }
+/// ```
+pub trait Sink: Send + 'static {
+    /// Called once by `start()`, before anything is written.
+    ///
+    /// # Errors
+    /// An error becomes a [`StartError::Sink`](crate::StartError::Sink).
+    fn open(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Takes bytes, and returns how many. A batch is whole lines; when fewer bytes than given were
+    /// taken, the next call begins where this one ended.
+    ///
+    /// # Errors
+    /// `Interrupted` is tried again at once; `BrokenPipe`, EBADF and a panic retire the sink; every other
+    /// error, and 0 bytes taken, is tried again with growing pauses.
+    fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize>;
+
+    /// Makes what was taken durable.
+    ///
+    /// # Errors
+    /// An error is the result of the [`sync`](crate::sync()) that asked for it.
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// What this sink writes to, asked before and after `open`. Two sinks of one identity are refused.
+    fn identity(&self) -> Option<SinkId> {
+        None
+    }
+
+    /// The name by which errors call it: its path, if it has one.
+    fn name(&self) -> String {
+        std::any::type_name::<Self>().rsplit("::").next().unwrap_or("sink").to_owned()
+    }
+}
+
+/// How a sink writes its lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Format {
+    /// `2026-11-23T11:54:34.123456789Z INFO  orders src/fill.rs:42 [matcher-1] filled 7 @ 101.25 user_id=123`
+    #[default]
+    Text,
+}
+
+/// What one sink gets, and how. Made by `default()` and changed by its methods.
+///
+/// ```
+/// use kakashi::{LevelFilter, SinkOptions};
+/// let errors = SinkOptions::default().level(LevelFilter::Error);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SinkOptions {
+    /// The records that this sink gets, of those that are logged at all.
+    pub level: LevelFilter,
+    /// How its lines look.
+    pub format: Format,
+}
+
+impl Default for SinkOptions {
+    /// Every record, as text.
+    fn default() -> Self {
+        SinkOptions { level: LevelFilter::Trace, format: Format::Text }
+    }
+}
+
+impl SinkOptions {
+    /// Sets which records the sink gets.
+    #[must_use]
+    pub fn level(mut self, level: LevelFilter) -> Self {
+        self.level = level;
+        self
+    }
+
+    /// Sets how its lines look.
+    #[must_use]
+    pub fn format(mut self, format: Format) -> Self {
+        self.format = format;
+        self
+    }
+}
+
+/// Writes to any [`io::Write`], and flushes it after each batch.
+#[derive(Debug)]
+pub struct WriterSink<W> {
+    inner: W,
+    /// Bytes that `inner` has taken and could not flush yet: the batch's next bytes.
+    unflushed: usize,
+}
+
+impl<W: io::Write + Send + 'static> WriterSink<W> {
+    /// A sink that writes to `inner`.
+    pub fn new(inner: W) -> Self {
+        WriterSink { inner, unflushed: 0 }
+    }
+}
+
+impl<W: io::Write + Send + 'static> Sink for WriterSink<W> {
+    fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        // Bytes taken but not flushed are not given to `inner` again, which would double them.
+        if self.unflushed == 0 {
+            self.unflushed = self.inner.write(bytes)?;
+        }
+        self.inner.flush()?;
+        Ok(std::mem::take(&mut self.unflushed))
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
+
+    fn name(&self) -> String {
+        std::any::type_name::<W>().to_owned()
+    }
+}
+
+/// Takes everything and keeps nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NullSink;
+
+impl Sink for NullSink {
+    fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        Ok(bytes.len())
+    }
+}

@@ -1,0 +1,461 @@
+//! From staging into the sinks: short writes, errors, pauses, and what is done with a sink that fails.
+//!
+//! | what a sink says | what is done |
+//! |---|---|
+//! | fewer bytes taken | the rest is given at once |
+//! | `Interrupted` | again at once |
+//! | `BrokenPipe`, EBADF, a panic, more bytes taken than given | *retired*: never used again |
+//! | any other error, or 0 bytes taken | *retried* with growing pauses; no further round takes records |
+//! | that, for longer than the limit, while other sinks are alive | *suspended*: the others go on; tried from time to time, and told what it missed when it works |
+//!
+//! A sink that was given part of a batch is given exactly the rest, whenever that is: nothing is doubled,
+//! and no line torn.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::{Duration, Instant};
+
+use crate::error::BackendError;
+use crate::format::Out;
+use crate::level::Level;
+use crate::region;
+use crate::sink::{Sink, SinkOptions};
+use crate::sync::{Ordering, add_owned};
+
+/// How failing sinks are tried again.
+///
+/// ```
+/// use std::time::Duration;
+/// let patient = kakashi::Retry::default().limit(Duration::from_secs(60));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retry {
+    /// With several sinks: how long one may fail before the others go on without it. Default: 5 s.
+    pub limit: Duration,
+    /// The first pause. It doubles with each failure. Default: 1 ms.
+    pub first_pause: Duration,
+    /// The longest pause. Default: 250 ms.
+    pub longest_pause: Duration,
+}
+
+impl Default for Retry {
+    fn default() -> Self {
+        Retry {
+            limit: Duration::from_secs(5),
+            first_pause: Duration::from_millis(1),
+            longest_pause: Duration::from_millis(250),
+        }
+    }
+}
+
+impl Retry {
+    /// Sets how long one of several sinks may fail before the others go on without it.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Sets the first and the longest pause between tries.
+    #[must_use]
+    pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
+        self.first_pause = first;
+        self.longest_pause = longest.max(first);
+        self
+    }
+}
+
+/// What the program is told of errors.
+pub(crate) type OnError = fn(&BackendError<'_>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Life {
+    Live,
+    /// It fails, and the others go on.
+    Suspended,
+    /// It is not used any more.
+    Retired,
+}
+
+/// An error that can be given to several.
+#[derive(Clone)]
+pub(crate) struct Failure {
+    kind: io::ErrorKind,
+    code: Option<i32>,
+    message: String,
+}
+
+impl Failure {
+    fn new(sink: &str, error: &io::Error) -> Self {
+        Failure { kind: error.kind(), code: error.raw_os_error(), message: format!("{sink}: {error}") }
+    }
+
+    pub(crate) fn to_error(&self) -> io::Error {
+        match self.code {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(self.kind, self.message.clone()),
+        }
+    }
+}
+
+/// A sink, its staging, and how it fares.
+pub(crate) struct Outlet {
+    sink: Box<dyn Sink>,
+    name: String,
+    options: SinkOptions,
+    staging: &'static mut [u8],
+    /// Bytes in staging, and how many of them were taken.
+    staged: usize,
+    taken: usize,
+    life: Life,
+    failing_since: Option<Instant>,
+    next_try: Option<Instant>,
+    pause: Duration,
+    /// Records it did not get while it was suspended.
+    missed: u64,
+    last_error: Option<Failure>,
+}
+
+impl Outlet {
+    pub(crate) fn new(sink: Box<dyn Sink>, name: String, options: SinkOptions) -> Self {
+        Outlet {
+            sink,
+            name,
+            options,
+            staging: &mut [],
+            staged: 0,
+            taken: 0,
+            life: Life::Live,
+            failing_since: None,
+            next_try: None,
+            pause: Duration::ZERO,
+            missed: 0,
+            last_error: None,
+        }
+    }
+
+    fn is_live(&self) -> bool {
+        self.life == Life::Live
+    }
+
+    fn wants(&self, level: Level) -> bool {
+        self.life != Life::Retired && self.options.level.allows(level)
+    }
+
+    /// Gives the sink what is staged. False when some of it is left.
+    fn give(&mut self, config: &Config, alone: bool) -> bool {
+        let mut interrupted = 0;
+        while self.taken < self.staged {
+            let rest = &self.staging[self.taken..self.staged];
+            let given = rest.len();
+            let sink = &mut self.sink;
+            let error = match catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest))) {
+                Ok(Ok(0)) => io::Error::new(io::ErrorKind::WriteZero, "it took none of the bytes it was given"),
+                Ok(Ok(taken)) if taken <= given => {
+                    add_owned(&region::totals().bytes_written, taken as u64);
+                    self.taken += taken;
+                    self.works_again(config);
+                    continue;
+                }
+                Ok(Ok(_)) => {
+                    self.retire(config, io::Error::other("it says to have taken more bytes than it was given"));
+                    return true;
+                }
+                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted && interrupted < 1000 => {
+                    interrupted += 1;
+                    continue;
+                }
+                Ok(Err(error)) if is_permanent(&error) => {
+                    self.retire(config, error);
+                    return true;
+                }
+                Ok(Err(error)) => error,
+                Err(panic) => {
+                    self.retire(config, panic_error(&*panic));
+                    return true;
+                }
+            };
+            self.fails(config, &error, alone);
+            return false;
+        }
+        true
+    }
+
+    fn fails(&mut self, config: &Config, error: &io::Error, alone: bool) {
+        add_owned(&region::totals().sink_errors, 1);
+        let now = Instant::now();
+        let since = *self.failing_since.get_or_insert(now);
+        self.pause = (self.pause * 2).clamp(config.retry.first_pause, config.retry.longest_pause);
+        self.next_try = now.checked_add(self.pause);
+        self.last_error = Some(Failure::new(&self.name, error));
+        if self.is_live() {
+            if !alone && now.duration_since(since) >= config.retry.limit {
+                self.life = Life::Suspended;
+                config.tell(&BackendError::Suspended { sink: &self.name, error, after: now.duration_since(since) });
+            } else {
+                config.tell(&BackendError::Retrying { sink: &self.name, error });
+            }
+        }
+    }
+
+    fn works_again(&mut self, config: &Config) {
+        self.failing_since = None;
+        self.next_try = None;
+        self.pause = Duration::ZERO;
+        if self.life == Life::Suspended && self.taken == self.staged {
+            self.life = Life::Live;
+            config.tell(&BackendError::Resumed { sink: &self.name, missed: self.missed });
+        }
+    }
+
+    fn retire(&mut self, config: &Config, error: io::Error) {
+        add_owned(&region::totals().sink_errors, 1);
+        self.life = Life::Retired;
+        self.staged = 0;
+        self.taken = 0;
+        self.next_try = None;
+        self.last_error = Some(Failure::new(&self.name, &error));
+        config.tell(&BackendError::Retired { sink: &self.name, error: &error });
+    }
+}
+
+/// Errors that trying again does not mend.
+fn is_permanent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::EBADF)
+}
+
+fn panic_error(panic: &(dyn std::any::Any + Send)) -> io::Error {
+    let message = panic
+        .downcast_ref::<&str>()
+        .map(|text| (*text).to_owned())
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_default();
+    io::Error::other(format!("the sink panicked: {message}"))
+}
+
+/// How failures are dealt with.
+#[derive(Clone, Copy)]
+pub(crate) struct Config {
+    pub(crate) retry: Retry,
+    pub(crate) on_error: Option<OnError>,
+}
+
+impl Config {
+    fn tell(&self, error: &BackendError<'_>) {
+        if let Some(on_error) = self.on_error {
+            // A panic in there is the program's; the writer goes on.
+            let _ = catch_unwind(AssertUnwindSafe(|| on_error(error)));
+        }
+    }
+}
+
+/// All sinks of the backend.
+pub(crate) struct Outlets {
+    all: Vec<Outlet>,
+    config: Config,
+    /// Records rendered since the sinks last had taken everything.
+    records: u64,
+}
+
+impl Outlets {
+    pub(crate) const fn new() -> Self {
+        Outlets {
+            all: Vec::new(),
+            config: Config {
+                retry: Retry {
+                    limit: Duration::from_secs(5),
+                    first_pause: Duration::from_millis(1),
+                    longest_pause: Duration::from_millis(250),
+                },
+                on_error: None,
+            },
+            records: 0,
+        }
+    }
+
+    /// Puts new sinks in place of the old ones, which are closed.
+    pub(crate) fn install(&mut self, all: Vec<Outlet>, config: Config) {
+        self.close();
+        self.all = all;
+        self.config = config;
+        self.adopt();
+    }
+
+    /// Gives each sink its staging in the region, empty.
+    pub(crate) fn adopt(&mut self) {
+        for (at, outlet) in self.all.iter_mut().enumerate() {
+            // SAFETY: each outlet has a number of its own, and there is one set of outlets, which
+            // only one writer has at a time.
+            outlet.staging = unsafe { region::staging(at) };
+            outlet.staged = 0;
+            outlet.taken = 0;
+            outlet.failing_since = None;
+            outlet.next_try = None;
+        }
+        self.records = 0;
+        region::totals().staged.store(0, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    /// Leaves the sinks as they are without closing them: in a forked child that found them in use.
+    pub(crate) fn abandon(&mut self) {
+        std::mem::forget(std::mem::take(&mut self.all));
+        self.records = 0;
+    }
+
+    /// Closes the sinks. One that panics at that does not keep the others from it.
+    pub(crate) fn close(&mut self) {
+        for outlet in self.all.drain(..) {
+            let _ = catch_unwind(AssertUnwindSafe(move || drop(outlet.sink)));
+        }
+    }
+
+    /// The fullest staging.
+    #[inline]
+    pub(crate) fn staged_bytes(&self) -> usize {
+        self.all.iter().filter(|outlet| outlet.is_live()).map(|outlet| outlet.staged).max().unwrap_or(self.records as usize)
+    }
+
+    /// Renders a line once and stages it for every sink that wants it.
+    #[inline]
+    pub(crate) fn render(&mut self, level: Level, render: impl FnOnce(&mut Out<'_>)) {
+        let mut render = Some(render);
+        let mut rendered: Option<(usize, usize, usize)> = None;
+        for at in 0..self.all.len() {
+            let outlet = &mut self.all[at];
+            if !outlet.wants(level) {
+                continue;
+            }
+            if outlet.life == Life::Suspended {
+                outlet.missed += 1;
+                continue;
+            }
+            if let Some(render) = render.take() {
+                let start = outlet.staged;
+                let mut out = Out::at(outlet.staging, start);
+                render(&mut out);
+                outlet.staged = out.len();
+                rendered = Some((at, start, outlet.staged));
+            } else if let Some((first, start, end)) = rendered {
+                let (before, rest) = self.all.split_at_mut(at);
+                let (from, to) = (&before[first], &mut rest[0]);
+                let mut out = Out::at(to.staging, to.staged);
+                out.push(&from.staging[start..end]);
+                to.staged = out.len();
+            }
+        }
+    }
+
+    /// A record was rendered.
+    #[inline]
+    pub(crate) fn count_record(&mut self) {
+        self.records += 1;
+    }
+
+    /// Gives every sink what is staged for it. True when all live ones have taken all, so that a further
+    /// round may be rendered.
+    pub(crate) fn deliver(&mut self) -> bool {
+        let totals = region::totals();
+        if self.records != totals.staged.load(Ordering::Relaxed) {
+            totals.staged.store(self.records, Ordering::Relaxed);
+        }
+        let mut done = true;
+        for at in 0..self.all.len() {
+            let alone = !self.all.iter().enumerate().any(|(other, outlet)| other != at && outlet.is_live());
+            let outlet = &mut self.all[at];
+            if outlet.life == Life::Suspended && alone {
+                // The last one alive has gone: this one is waited for again.
+                outlet.life = Life::Live;
+            }
+            let due = outlet.next_try.is_none_or(|next| next <= Instant::now());
+            match outlet.life {
+                Life::Retired => {}
+                Life::Suspended => {
+                    if due && outlet.give(&self.config, alone) {
+                        self.tell_missed(at);
+                    }
+                }
+                Life::Live => done &= outlet.taken == outlet.staged || (due && outlet.give(&self.config, alone)),
+            }
+        }
+        // A sink that was suspended or retired just now does not hold up the others.
+        done |= self.all.iter().all(|outlet| !outlet.is_live() || outlet.taken == outlet.staged);
+        if done {
+            self.account();
+        }
+        done
+    }
+
+    /// Every live sink has taken everything.
+    fn account(&mut self) {
+        let totals = region::totals();
+        for outlet in self.all.iter_mut().filter(|outlet| outlet.is_live()) {
+            outlet.staged = 0;
+            outlet.taken = 0;
+        }
+        if self.records == 0 {
+            return;
+        }
+        if self.all.iter().any(Outlet::is_live) {
+            add_owned(&totals.written, self.records);
+        } else {
+            totals.drops.add(crate::lane::Cause::Sink, self.records);
+        }
+        totals.staged.store(0, Ordering::Relaxed);
+        self.records = 0;
+    }
+
+    /// Stages the line that tells a sink what it missed.
+    fn tell_missed(&mut self, at: usize) {
+        let outlet = &mut self.all[at];
+        if outlet.missed == 0 {
+            return;
+        }
+        outlet.staged = 0;
+        outlet.taken = 0;
+        let mut out = Out::at(outlet.staging, 0);
+        crate::format::missed_line(&mut out, crate::clock::wall_ns(), outlet.missed);
+        outlet.staged = out.len();
+        outlet.missed = 0;
+        add_owned(&region::totals().notices, 1);
+    }
+
+    /// Whether no live sink has anything to take.
+    pub(crate) fn all_taken(&self) -> bool {
+        self.records == 0
+            && self.all.iter().all(|outlet| !outlet.is_live() || outlet.taken == outlet.staged)
+    }
+
+    /// When a failing sink is due.
+    pub(crate) fn next_try(&self) -> Option<Instant> {
+        self.all.iter().filter(|outlet| outlet.is_live()).filter_map(|outlet| outlet.next_try).min()
+    }
+
+    /// Why nothing can be written: the last error, when no sink is alive.
+    pub(crate) fn failure(&self) -> Option<Failure> {
+        if self.all.iter().any(Outlet::is_live) {
+            return None;
+        }
+        self.all.iter().filter_map(|outlet| outlet.last_error.clone()).next_back()
+    }
+
+    /// Syncs every live sink; the first error is the result.
+    pub(crate) fn sync(&mut self) -> Option<Failure> {
+        let mut failure = None;
+        for outlet in self.all.iter_mut().filter(|outlet| outlet.is_live()) {
+            let sink = &mut outlet.sink;
+            let error = match catch_unwind(AssertUnwindSafe(|| sink.sync())) {
+                Ok(Ok(())) => continue,
+                Ok(Err(error)) => error,
+                Err(panic) => panic_error(&*panic),
+            };
+            add_owned(&region::totals().sink_errors, 1);
+            failure = failure.or(Some(Failure::new(&outlet.name, &error)));
+        }
+        failure
+    }
+}

@@ -1,0 +1,389 @@
+//! The writer's view of the lanes: where it stands in each, and which holds the oldest record.
+
+use crate::channel::{AnyChannel, channels, lane_indices};
+use crate::lane::{CAUSES, Cause, LaneRef, RELEASED, ThreadId};
+use crate::ring::{Consumer, Frame, Run};
+use crate::sync::Ordering;
+
+/// One lane, and where the writer stands in it.
+struct Cursor {
+    lane: LaneRef,
+    channel: &'static dyn AnyChannel,
+    /// The channel's name; `None` for the default one.
+    name: Option<&'static str>,
+    consumer: Box<dyn Consumer>,
+    /// The frames at hand, and the current one's place among them.
+    run: Run,
+    at: usize,
+    /// Slots and frames passed that the consumer was not told yet.
+    slots: usize,
+    frames: u64,
+    /// The current record's tick; `None` when nothing is at hand.
+    tick: Option<u64>,
+    /// Records evicted before the current one, still to be told.
+    evicted: u64,
+    /// The tick of the last record, or of the first moment.
+    last_tick: u64,
+    thread: ThreadId,
+    /// The owner had left when the lane was last polled.
+    released: bool,
+    /// What was published at the last poll.
+    snapshot: u64,
+    /// A flush or a stop waits until the writer stands here.
+    target: Option<u64>,
+    told: [u64; CAUSES],
+    /// Drops were counted since they were last told, the first one at this tick.
+    dropped_at: Option<u64>,
+}
+
+// SAFETY: `run` points into the region or into the consumer's own memory, both of which go where the
+// cursor goes.
+unsafe impl Send for Cursor {}
+
+impl Cursor {
+    fn new(lane: LaneRef, channel: &'static dyn AnyChannel) -> Self {
+        let consumer = lane.ring.consumer();
+        let snapshot = consumer.position();
+        let mut told = [0; CAUSES];
+        for (told, cause) in told.iter_mut().zip(Cause::ALL) {
+            *told = lane.head.producer.drops.get(cause);
+        }
+        let unspoken = lane.head.drops_in_all() != lane.head.writer.told.load(Ordering::Relaxed);
+        Cursor {
+            lane,
+            channel,
+            name: (!crate::channel::is_default(channel)).then(|| channel.channel_name()),
+            consumer,
+            run: Run { start: core::ptr::null(), len: 0, slot_bytes: 64, evicted: 0 },
+            at: 0,
+            slots: 0,
+            frames: 0,
+            tick: None,
+            evicted: 0,
+            last_tick: 0,
+            thread: ThreadId::default(),
+            released: false,
+            snapshot,
+            target: None,
+            // An earlier writer left drops untold: they are told as a whole.
+            told: if unspoken { [0; CAUSES] } else { told },
+            dropped_at: None,
+        }
+    }
+
+    fn poll(&mut self) {
+        // The owner first: when it is seen to have left, all it published is seen below.
+        self.released = self.lane.head.owner() == RELEASED;
+        let before = self.snapshot;
+        self.snapshot = self.consumer.poll();
+        if self.snapshot != before {
+            self.thread = self.lane.head.thread();
+            self.lane.head.note_fill(self.lane.ring.counts().occupied);
+        }
+        if self.dropped_at.is_none() {
+            let drops = self.lane.head.drops_in_all();
+            if drops != self.lane.head.writer.told.load(Ordering::Relaxed) {
+                self.dropped_at = Some(self.lane.head.producer.first_drop.load(Ordering::Relaxed));
+            }
+        }
+        if self.tick.is_none() {
+            self.load();
+        }
+    }
+
+    /// Goes to the next record, past fillers.
+    #[inline]
+    fn load(&mut self) {
+        loop {
+            if self.at >= self.run.len {
+                self.tell_consumer();
+                self.run = self.consumer.run();
+                self.at = 0;
+                self.evicted += self.run.evicted;
+                if self.run.len == 0 {
+                    self.tick = None;
+                    return;
+                }
+            }
+            let frame = self.frame();
+            if !frame.is_filler() {
+                // The tick is the record's second word.
+                self.tick = Some(self.word(8));
+                return;
+            }
+            self.pass(frame, 0);
+        }
+    }
+
+    #[inline]
+    fn word(&self, offset: usize) -> u64 {
+        debug_assert!(self.at + offset + 8 <= self.run.len);
+        // SAFETY: a run is whole frames of at least 56 bytes, and `at` is the start of one.
+        unsafe { self.run.start.add(self.at + offset).cast::<u64>().read() }
+    }
+
+    #[inline]
+    fn frame(&self) -> Frame {
+        Frame(self.word(0))
+    }
+
+    /// Bytes of the current frame.
+    #[inline]
+    fn frame_bytes(&self, frame: Frame) -> usize {
+        (frame.slots().max(1) * self.run.slot_bytes).min(self.run.len - self.at)
+    }
+
+    #[inline]
+    fn pass(&mut self, frame: Frame, frames: u64) {
+        self.at += self.frame_bytes(frame);
+        self.slots += frame.slots().max(1);
+        self.frames += frames;
+    }
+
+    fn tell_consumer(&mut self) {
+        if self.slots != 0 {
+            self.consumer.advance(self.slots, self.frames);
+            self.slots = 0;
+            self.frames = 0;
+        }
+    }
+
+    fn release(&mut self) {
+        self.tell_consumer();
+        self.consumer.release();
+        let waiting = &self.lane.head.writer.waiting;
+        // Read first: the word is rarely set, and a swap would take the line from whoever reads it.
+        // A producer that sets it after this read naps 10 ms at most and looks again by itself; the
+        // swap makes that rare. See `cold::wait` for the other side.
+        if waiting.load(Ordering::Relaxed) != 0 && waiting.swap(0, Ordering::AcqRel) != 0 {
+            crate::futex::wake_all(waiting);
+        }
+        if self.released && self.tick.is_none() && self.consumer.position() >= self.snapshot {
+            self.released = false;
+            self.lane.head.set_free();
+            self.channel.note_freed();
+        }
+    }
+
+    fn target_reached(&self) -> bool {
+        self.target.is_none_or(|target| {
+            let position = self.consumer.position() + self.slots as u64;
+            position >= target
+        })
+    }
+}
+
+/// All lanes that were ever claimed, and the shared ones.
+pub(super) struct Lanes {
+    cursors: Vec<Cursor>,
+    /// How many lanes of each channel have a cursor.
+    known: Vec<usize>,
+    targets: bool,
+}
+
+impl Lanes {
+    pub(super) fn new() -> Self {
+        Lanes { cursors: Vec::new(), known: channels().map(|_| 0).collect(), targets: false }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.cursors.len()
+    }
+
+    /// Takes in the lanes that were claimed for the first time.
+    pub(super) fn discover(&mut self) {
+        for (entry, known) in channels().zip(&mut self.known) {
+            let channel = entry.channel;
+            if *known == channel.claimed() + 1 {
+                continue;
+            }
+            let first = *known == 0;
+            for at in lane_indices(channel) {
+                let shared = at == channel.threads();
+                // Known so far: the shared lane and the first `known - 1` others.
+                let is_new = if shared { first } else { first || at + 1 >= *known };
+                if is_new && let Some(lane) = channel.lane(at) {
+                    self.cursors.push(Cursor::new(lane, channel));
+                    *known += 1;
+                }
+            }
+        }
+    }
+
+    /// Skips what stands in the lanes.
+    pub(super) fn discard(&mut self) {
+        for cursor in &mut self.cursors {
+            cursor.poll();
+            let mut skipped = 0;
+            while cursor.tick.is_some() {
+                let frame = cursor.frame();
+                cursor.pass(frame, 1);
+                skipped += 1;
+                cursor.load();
+            }
+            cursor.release();
+            cursor.evicted = 0;
+            cursor.lane.head.add_leftover(skipped);
+        }
+    }
+
+    pub(super) fn poll(&mut self) {
+        for cursor in &mut self.cursors {
+            cursor.poll();
+        }
+    }
+
+    pub(super) fn release(&mut self) {
+        for cursor in &mut self.cursors {
+            cursor.release();
+        }
+    }
+
+    /// The lane with the oldest record not newer than `cutoff`, and the tick up to which its records come
+    /// before any other lane's.
+    pub(super) fn oldest(&self, cutoff: u64) -> Option<(usize, u64)> {
+        let mut best: Option<(usize, u64)> = None;
+        let mut limit = cutoff;
+        for (at, cursor) in self.cursors.iter().enumerate() {
+            let Some(tick) = cursor.tick.filter(|&tick| tick <= cutoff) else { continue };
+            match best {
+                Some((_, oldest)) if tick >= oldest => limit = limit.min(tick),
+                Some((_, oldest)) => {
+                    limit = limit.min(oldest);
+                    best = Some((at, tick));
+                }
+                None => best = Some((at, tick)),
+            }
+        }
+        best.map(|(at, _)| (at, limit))
+    }
+
+    #[inline]
+    pub(super) fn peek(&self, lane: usize) -> Option<u64> {
+        self.cursors[lane].tick
+    }
+
+    /// The current record's bytes, and whether the lane is a shared one.
+    #[inline]
+    pub(super) fn current(&self, lane: usize) -> (&[u8], bool) {
+        let cursor = &self.cursors[lane];
+        let len = cursor.frame_bytes(cursor.frame());
+        // SAFETY: the frame lies within the run, which stays as it is until `release`.
+        let bytes = unsafe { core::slice::from_raw_parts(cursor.run.start.add(cursor.at), len) };
+        (bytes, cursor.lane.shared)
+    }
+
+    #[inline]
+    pub(super) fn thread(&self, lane: usize) -> ThreadId {
+        self.cursors[lane].thread
+    }
+
+    /// The channel's name, but for the default one.
+    #[inline]
+    pub(super) fn channel_name(&self, lane: usize) -> Option<&'static str> {
+        self.cursors[lane].name
+    }
+
+    /// Goes on to the next record of the lane.
+    #[inline]
+    pub(super) fn step(&mut self, lane: usize) {
+        let cursor = &mut self.cursors[lane];
+        if let Some(tick) = cursor.tick {
+            cursor.last_tick = tick;
+        }
+        let frame = cursor.frame();
+        cursor.pass(frame, 1);
+        cursor.load();
+        // A producer that waits need not wait for the whole round.
+        if cursor.slots * 8 >= cursor.run.len / cursor.run.slot_bytes && cursor.slots > 64 {
+            cursor.tell_consumer();
+        }
+    }
+
+    /// Whether records are at hand that were too young for the round.
+    pub(super) fn hold_younger(&self) -> bool {
+        self.cursors.iter().any(|cursor| cursor.tick.is_some())
+    }
+
+    /// From now on, a flush or a stop waits for what is published at this moment.
+    pub(super) fn set_targets(&mut self) {
+        for cursor in &mut self.cursors {
+            // Published is what the ring says now, not at the last poll.
+            let held = cursor.tick.is_some();
+            let snapshot = cursor.consumer.poll();
+            cursor.snapshot = snapshot;
+            cursor.target = Some(snapshot);
+            if !held {
+                cursor.load();
+            }
+        }
+        self.targets = true;
+    }
+
+    pub(super) fn has_targets(&self) -> bool {
+        self.targets
+    }
+
+    pub(super) fn clear_targets(&mut self) {
+        self.targets = false;
+    }
+
+    pub(super) fn targets_reached(&self) -> bool {
+        self.cursors.iter().all(Cursor::target_reached)
+    }
+
+    /// What is still to be told of drops before the lane's current record (or at all, when there is
+    /// none): evicted records first.
+    pub(super) fn take_drops(&mut self, lane: usize, before: Option<u64>) -> Option<Dropped> {
+        let cursor = &mut self.cursors[lane];
+        if cursor.evicted == 0 && cursor.dropped_at.is_none() {
+            return None;
+        }
+        let mut dropped = Dropped {
+            thread: cursor.thread,
+            channel: cursor.channel.channel_name(),
+            shared: cursor.lane.shared,
+            causes: [0; CAUSES],
+            from: u64::MAX,
+            to: 0,
+        };
+        if cursor.evicted != 0 {
+            dropped.causes[Cause::Oldest as usize] = std::mem::take(&mut cursor.evicted);
+            dropped.to = cursor.tick.unwrap_or(cursor.last_tick);
+            dropped.from = if cursor.last_tick == 0 { dropped.to } else { cursor.last_tick };
+        }
+        if let Some(first) = cursor.dropped_at.filter(|&first| before.is_none_or(|tick| first < tick)) {
+            cursor.dropped_at = None;
+            let counters = &cursor.lane.head.producer;
+            let mut in_all = 0;
+            for cause in Cause::ALL {
+                let now = counters.drops.get(cause);
+                dropped.causes[cause as usize] += now - cursor.told[cause as usize];
+                cursor.told[cause as usize] = now;
+                in_all += now;
+            }
+            cursor.lane.head.writer.told.store(in_all, Ordering::Relaxed);
+            dropped.thread = cursor.lane.head.thread();
+            dropped.from = dropped.from.min(first);
+            dropped.to = dropped.to.max(counters.last_drop.load(Ordering::Relaxed)).max(dropped.from);
+        }
+        (dropped.count() > 0).then_some(dropped)
+    }
+}
+
+/// Records that were dropped, to be told.
+pub(super) struct Dropped {
+    pub(super) thread: ThreadId,
+    pub(super) channel: &'static str,
+    pub(super) shared: bool,
+    pub(super) causes: [u64; CAUSES],
+    /// Ticks.
+    pub(super) from: u64,
+    pub(super) to: u64,
+}
+
+impl Dropped {
+    pub(super) fn count(&self) -> u64 {
+        self.causes.iter().sum()
+    }
+}

@@ -1,0 +1,287 @@
+//! The writer: the one thread that reads all lanes, merges by time, renders and feeds the sinks.
+//!
+//! One round: read the tick, poll every lane (in this order: a call that returned before the tick was
+//! read is seen by the poll), merge what is not newer than the tick, render it into each sink's
+//! staging, give the slots back, and only then write. What a sink has not taken stays in staging, and
+//! no further round takes records meanwhile.
+//!
+//! *Order.* Within a lane it is the ring's. Across lanes it is by tick, and what is newer than the tick of
+//! the round is left for the next: so a record cannot be written before one whose call had returned
+//! when its own began. A record whose thread lost the processor between tick and publication for longer
+//! than [`WINDOW_US`] may come after younger ones were written; it is written at once and counted as
+//! `late`.
+
+mod deliver;
+mod lanes;
+mod notice;
+
+use core::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub use deliver::Retry;
+pub(crate) use deliver::{Config, Failure, OnError, Outlet, Outlets};
+
+use crate::backend::tickets;
+use crate::callsite::Callsite;
+use crate::clock::{self, Anchor};
+use crate::format::{self, LineHead};
+use crate::futex::Lock;
+use crate::gate;
+use crate::level::Level;
+use crate::logger;
+use crate::record::Record;
+use crate::region;
+use crate::thread;
+use lanes::Lanes;
+
+/// How long a record may be under way between its tick and its publication and still be put in order.
+const WINDOW_US: u64 = 10;
+/// A round renders until a sink's staging holds this much: `write(2)` is at its best from there on.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// How the writer passes the time when there is nothing to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Idle {
+    /// It looks about every microsecond and never sleeps: for a core of its own.
+    Spin,
+    /// It sleeps: for at most 400 µs at a time while records came within the last 100 ms, then for longer
+    /// and longer, up to 8 ms, so that it needs less than 1 % of a core.
+    #[default]
+    Backoff,
+}
+
+/// What the backend wants of the writer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    No = 0,
+    /// Write what is there and leave; the sinks are closed.
+    Close = 1,
+    /// Write what is there and leave the lanes to another writer.
+    HandOver = 2,
+}
+
+static STOP: AtomicU32 = AtomicU32::new(Stop::No as u32);
+
+pub(crate) fn ask_to_stop(stop: Stop) {
+    STOP.store(stop as u32, Ordering::Release);
+    gate::ring_bell();
+}
+
+/// The same without a bell: where there is no writer.
+pub(crate) fn reset_stop(stop: Stop) {
+    STOP.store(stop as u32, Ordering::Release);
+}
+
+/// The sinks. The writer holds the lock during a round and lets go between rounds and while it waits for
+/// a failing sink, so that a `fork` finds them whole.
+pub(crate) static SINKS: Lock<Outlets> = Lock::new(Outlets::new());
+
+/// The writer's own state. It is made before its thread is.
+pub(crate) struct Writer {
+    lanes: Lanes,
+    anchor: Anchor,
+    idle: Idle,
+    line: format::LineCache,
+    /// The highest tick that was written.
+    newest: u64,
+    /// When a round last found a record.
+    last_record: Instant,
+    nap: Duration,
+}
+
+const FIRST_NAP: Duration = Duration::from_micros(50);
+const BUSY_NAP: Duration = Duration::from_micros(400);
+const LONGEST_NAP: Duration = Duration::from_millis(8);
+const BUSY_TIME: Duration = Duration::from_millis(100);
+
+impl Writer {
+    /// A writer for the lanes there are. With `discard`, what stands in them is skipped: it was
+    /// published after a shutdown had closed the rings, and is counted as such.
+    pub(crate) fn new(idle: Idle, discard: bool) -> Self {
+        let mut lanes = Lanes::new();
+        lanes.discover();
+        if discard {
+            lanes.discard();
+        }
+        Writer {
+            lanes,
+            anchor: Anchor::new(),
+            idle,
+            line: format::LineCache::new(),
+            newest: 0,
+            last_record: Instant::now(),
+            nap: FIRST_NAP,
+        }
+    }
+
+    /// Runs until it is asked to stop and has written what was there.
+    pub(crate) fn run(mut self) {
+        thread::become_writer();
+        set_timer_slack();
+        let totals = region::totals();
+        totals.workers.fetch_add(1, Ordering::Relaxed);
+        totals.active_workers.fetch_add(1, Ordering::Relaxed);
+        let mut stopping = None;
+        loop {
+            let heard = gate::bell();
+            let mut sinks = SINKS.lock();
+            let found = self.round(&mut sinks, &mut stopping);
+            let finished = stopping.is_some() && self.lanes.targets_reached() && sinks.all_taken();
+            if finished {
+                // Nobody is left waiting, and nothing that could be said is unsaid.
+                let failure = sinks.failure();
+                tickets::finish_all(|| sinks.sync(), failure);
+                if stopping == Some(Stop::Close) {
+                    sinks.close();
+                }
+                break;
+            }
+            let wait_until = sinks.next_try();
+            drop(sinks);
+            self.rest(found, heard, wait_until);
+        }
+        totals.active_workers.fetch_sub(1, Ordering::Relaxed);
+        totals.workers.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// One round; says whether there was anything to do.
+    fn round(&mut self, sinks: &mut Outlets, stopping: &mut Option<Stop>) -> bool {
+        let asked = match STOP.load(Ordering::Acquire) {
+            1 => Some(Stop::Close),
+            2 => Some(Stop::HandOver),
+            _ => None,
+        };
+        if asked.is_some() && stopping.is_none() {
+            self.lanes.discover();
+            self.lanes.set_targets();
+        }
+        // A hand-over that took too long is taken back.
+        *stopping = asked;
+        let ticket = tickets::pending();
+        if let Some(ticket) = ticket
+            && stopping.is_none()
+            && !self.lanes.has_targets()
+        {
+            self.lanes.discover();
+            self.lanes.set_targets();
+            tickets::accept(ticket);
+        }
+        let mut found = false;
+        if sinks.deliver() {
+            let now = clock::tick();
+            self.anchor.follow(now);
+            self.lanes.discover();
+            self.lanes.poll();
+            let urgent = stopping.is_some() || ticket.is_some();
+            let window = if urgent { 0 } else { WINDOW_US * self.anchor.ticks_per_us() };
+            found = self.take(sinks, now.saturating_sub(window));
+            self.lanes.release();
+            found |= self.tell_totals(sinks);
+            sinks.deliver();
+            found |= self.lanes.hold_younger();
+        }
+        if stopping.is_none() && self.lanes.has_targets() && self.lanes.targets_reached() && sinks.all_taken() {
+            self.lanes.clear_targets();
+            let failure = sinks.failure();
+            tickets::complete(|| sinks.sync(), failure);
+            found = true;
+        }
+        found
+    }
+
+    /// Merges and renders records up to `cutoff`, until staging is full.
+    fn take(&mut self, sinks: &mut Outlets, cutoff: u64) -> bool {
+        let mut found = false;
+        while sinks.staged_bytes() < BATCH_BYTES {
+            let Some((lane, limit)) = self.lanes.oldest(cutoff) else {
+                break;
+            };
+            // This lane's records up to the next lane's first one.
+            while let Some(tick) = self.lanes.peek(lane).filter(|&tick| tick <= limit) {
+                self.tell_lane(sinks, lane, Some(tick));
+                self.write_record(sinks, lane, tick);
+                self.lanes.step(lane);
+                found = true;
+                if sinks.staged_bytes() >= BATCH_BYTES {
+                    break;
+                }
+            }
+        }
+        for lane in 0..self.lanes.len() {
+            if self.lanes.peek(lane).is_none() {
+                found |= self.tell_lane(sinks, lane, None);
+            }
+        }
+        found
+    }
+
+    #[inline]
+    fn write_record(&mut self, sinks: &mut Outlets, lane: usize, tick: u64) {
+        let totals = region::totals();
+        if tick < self.newest {
+            crate::sync::add_owned(&totals.late, 1);
+        } else {
+            self.newest = tick;
+        }
+        let (bytes, shared) = self.lanes.current(lane);
+        let record = Record::new(bytes);
+        let Some(callsite) = Callsite::from_id(record.callsite) else {
+            // Cannot come from this program; said rather than left out.
+            self.tell_damaged(sinks, lane);
+            sinks.count_record();
+            return;
+        };
+        let ns = self.anchor.shown_ns(tick);
+        let thread = if shared { record.thread() } else { self.lanes.thread(lane) };
+        let head = LineHead {
+            ns,
+            level: callsite.level(),
+            target: logger::name(record.logger)
+                .or_else(|| self.lanes.channel_name(lane))
+                .unwrap_or(callsite.module_path()),
+            location: Some((callsite.file(), callsite.line())),
+            thread,
+        };
+        let line = &mut self.line;
+        sinks.render(callsite.level(), |out| format::record(line, out, &head, callsite, &record, shared));
+        sinks.count_record();
+    }
+
+    /// Waits for what comes next.
+    fn rest(&mut self, found: bool, heard: u32, wait_until: Option<Instant>) {
+        if found && wait_until.is_none() {
+            self.last_record = Instant::now();
+            self.nap = FIRST_NAP;
+            return;
+        }
+        if self.idle == Idle::Spin && wait_until.is_none() {
+            let until = clock::tick() + self.anchor.ticks_per_us();
+            while clock::tick() < until {
+                core::hint::spin_loop();
+            }
+            return;
+        }
+        let longest = if self.last_record.elapsed() < BUSY_TIME { BUSY_NAP } else { LONGEST_NAP };
+        let mut nap = self.nap.min(longest);
+        self.nap = (self.nap * 2).min(longest);
+        if let Some(at) = wait_until {
+            nap = nap.min(at.saturating_duration_since(Instant::now())).max(FIRST_NAP);
+        }
+        let totals = region::totals();
+        totals.active_workers.fetch_sub(1, Ordering::Relaxed);
+        gate::sleep_until_bell(heard, nap);
+        totals.active_workers.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn notice_head(&self, level: Level) -> LineHead<'static> {
+        let ns = self.anchor.last_shown_ns();
+        LineHead { ns, level, target: "kakashi", location: None, thread: format::writer_thread() }
+    }
+}
+
+/// Lets short sleeps be short: the kernel's default adds up to 50 µs.
+fn set_timer_slack() {
+    // SAFETY: PR_SET_TIMERSLACK takes a number and concerns this thread only.
+    unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1_000_u64) };
+}

@@ -1,0 +1,4 @@
+fn main() {
+    let state = Some(1);
+    kakashi::info!("state", ?state);
+}

@@ -1,0 +1,4 @@
+fn main() {
+    let quantity = Some(7);
+    kakashi::info!("filled {}", quantity);
+}

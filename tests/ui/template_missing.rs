@@ -1,0 +1,3 @@
+fn main() {
+    kakashi::info!(user_id = 123);
+}

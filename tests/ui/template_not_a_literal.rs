@@ -1,0 +1,4 @@
+fn main() {
+    let text = String::from("listening");
+    kakashi::info!(text);
+}

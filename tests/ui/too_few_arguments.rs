@@ -1,0 +1,3 @@
+fn main() {
+    kakashi::info!("{} of {}", 1);
+}

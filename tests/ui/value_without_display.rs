@@ -1,0 +1,6 @@
+struct Order;
+
+fn main() {
+    kakashi::info!("filled {}", Order);
+    kakashi::info!("filled", order = Order);
+}

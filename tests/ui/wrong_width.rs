@@ -1,0 +1,3 @@
+fn main() {
+    kakashi::info!("filled {:width$}", 7, width = "9");
+}
