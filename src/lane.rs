@@ -225,3 +225,36 @@ pub struct LaneRef {
     /// Shared by threads that have no lane of their own: each record names its thread.
     pub(crate) shared: bool,
 }
+
+#[cfg(all(test, not(kakashi_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lane_has_one_owner_and_knows_its_name() {
+        let head = LaneHead::default();
+        let id = ThreadId { tid: 7, name: *b"matcher-1\0\0\0\0\0\0\0" };
+        assert!(head.claim(id));
+        assert!(!head.claim(id));
+        assert_eq!(head.thread(), id);
+        assert_eq!(head.thread().name(), b"matcher-1");
+        head.release();
+        assert_eq!(head.owner(), RELEASED);
+        assert!(!head.claim(id));
+        head.set_free();
+        assert!(head.claim(id));
+    }
+
+    #[test]
+    fn the_first_drop_since_the_last_telling_is_remembered() {
+        let head = LaneHead::default();
+        head.dropped(Cause::Newest, 5);
+        head.dropped(Cause::Newest, 9);
+        assert_eq!(head.producer.first_drop.load(Ordering::Relaxed), 5);
+        assert_eq!(head.producer.last_drop.load(Ordering::Relaxed), 9);
+        head.writer.told.store(head.drops_in_all(), Ordering::Relaxed);
+        head.dropped(Cause::WaitExpired, 20);
+        assert_eq!(head.producer.first_drop.load(Ordering::Relaxed), 20);
+        assert_eq!(head.drops_in_all(), 3);
+    }
+}

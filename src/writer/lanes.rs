@@ -308,14 +308,8 @@ impl Lanes {
     /// From now on, a flush or a stop waits for what is published at this moment.
     pub(super) fn set_targets(&mut self) {
         for cursor in &mut self.cursors {
-            // Published is what the ring says now, not at the last poll.
-            let held = cursor.tick.is_some();
-            let snapshot = cursor.consumer.poll();
-            cursor.snapshot = snapshot;
-            cursor.target = Some(snapshot);
-            if !held {
-                cursor.load();
-            }
+            cursor.poll();
+            cursor.target = Some(cursor.snapshot);
         }
         self.targets = true;
     }
