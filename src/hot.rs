@@ -67,27 +67,25 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: &
     let at = Offsets::new::<V>(<T::Channel as ChannelSpec>::Encoding::PREFORMATTED, HEADER);
     let slots = slots::<T::Channel, V>(values, at, UNCAPPED);
     let user = frame_user(callsite.id(), target.logger());
-    let fits = slots <= T::Channel::MAX_SLOTS && !values.is_cut(UNCAPPED);
-    T::with_handle(|handle| {
-        if fits && handle.state.get() == READY {
-            handle.state.set(BUSY);
-            compiler_fence(Ordering::SeqCst);
-            // SAFETY: the state was READY: the half is there, and nobody but this call uses it.
-            let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
-            let grant = producer.reserve(slots);
-            let pushed = grant.is_some();
-            if let Some(grant) = grant {
-                // SAFETY: that many slots were reserved.
-                unsafe { fill::<T::Channel, V, _>(grant, user, values, at, UNCAPPED) };
-            }
+    let fits = !V::VARIABLE || (slots <= T::Channel::MAX_SLOTS && !values.is_cut(UNCAPPED));
+    // SAFETY: the handle is this thread's, which is in this call.
+    let handle = unsafe { &*T::handle() };
+    if fits && handle.state.get() == READY {
+        handle.state.set(BUSY);
+        compiler_fence(Ordering::SeqCst);
+        // SAFETY: the state was READY: the half is there, and nobody but this call uses it.
+        let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
+        if let Some(grant) = producer.reserve(slots) {
+            // SAFETY: that many slots were reserved.
+            unsafe { fill::<T::Channel, V, _>(grant, user, values, at, UNCAPPED) };
             compiler_fence(Ordering::SeqCst);
             handle.state.set(READY);
-            if pushed {
-                return;
-            }
+            return;
         }
-        push_slow(target.channel(), handle, user, values);
-    });
+        compiler_fence(Ordering::SeqCst);
+        handle.state.set(READY);
+    }
+    push_slow(target.channel(), handle, user, values);
 }
 
 /// Everything that is not the usual case: the first call, a full ring, a value that must be cut, a
@@ -153,15 +151,15 @@ fn cap<C: ChannelSpec, V: Values>(values: &V, at: Offsets) -> Option<usize> {
 /// Formats what needs `core::fmt` into scratch memory, then logs texts.
 #[inline(never)]
 fn log_formatted<T: Target, A: Args>(target: &T, callsite: &'static Callsite, args: &A) {
-    T::with_handle(|handle| {
-        if handle.state.get() == UNCLAIMED {
-            cold::claim_ahead(target.channel(), handle);
-        }
-        match cold::Scratch::take(target.channel(), handle) {
-            Some(mut scratch) => format_and_push(target, callsite, args, &mut scratch),
-            None => log_nested(target, handle, callsite, args),
-        }
-    });
+    // SAFETY: the handle is this thread's, which is in this call.
+    let handle = unsafe { &*T::handle() };
+    if handle.state.get() == UNCLAIMED {
+        cold::claim_ahead(target.channel(), handle);
+    }
+    match cold::Scratch::take(target.channel(), handle) {
+        Some(mut scratch) => format_and_push(target, callsite, args, &mut scratch),
+        None => log_nested(target, handle, callsite, args),
+    }
 }
 
 /// The same with memory of its own: a call within a call.

@@ -104,7 +104,8 @@ pub mod __private {
 
     /// `prepare_thread` of a channel.
     pub fn prepare<T: Target>(target: &T) -> Result<(), crate::PrepareError> {
-        T::with_handle(|handle| crate::cold::prepare(target.channel(), handle))
+        // SAFETY: the handle is this thread's, which is in this call.
+        crate::cold::prepare(target.channel(), unsafe { &*T::handle() })
     }
 
     /// The most verbose level that is compiled in.
