@@ -65,7 +65,8 @@ pub trait Ready {
     ///
     /// # Safety
     /// `dest` has room for both there.
-    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, tail: usize, cap: usize) -> u16;
+    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, tail: usize, cap: usize)
+    -> u16;
 }
 
 /// An argument as the macro finds it.
@@ -288,7 +289,14 @@ impl<R: Ready> Ready for Option<R> {
     }
 
     #[inline(always)]
-    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, tail: usize, cap: usize) -> u16 {
+    unsafe fn store<D: Dest>(
+        &self,
+        preformatted: bool,
+        dest: D,
+        cell: usize,
+        tail: usize,
+        cap: usize,
+    ) -> u16 {
         match self {
             // SAFETY: as the caller promised.
             Some(value) => unsafe { value.store(preformatted, dest, cell, tail, cap) },
@@ -630,7 +638,15 @@ pub trait Values {
     ///
     /// # Safety
     /// `dest` has room for them at these offsets.
-    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, at: Offsets, index: usize, metas: u64, cap: usize);
+    unsafe fn store<D: Dest>(
+        &self,
+        preformatted: bool,
+        dest: D,
+        at: Offsets,
+        index: usize,
+        metas: u64,
+        cap: usize,
+    );
 }
 
 /// Where the next word of metas, the next cell and the next text go.
@@ -704,7 +720,15 @@ impl<A: Ready, R: Values> Values for (A, R) {
     }
 
     #[inline(always)]
-    unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, at: Offsets, index: usize, metas: u64, cap: usize) {
+    unsafe fn store<D: Dest>(
+        &self,
+        preformatted: bool,
+        dest: D,
+        at: Offsets,
+        index: usize,
+        metas: u64,
+        cap: usize,
+    ) {
         // SAFETY: the caller's room for this cell and text, and for the ones behind.
         unsafe {
             let meta = self.0.store(preformatted, dest, at.cell, at.tail, cap) as u64;

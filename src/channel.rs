@@ -182,7 +182,11 @@ impl<const SLOT_BYTES: usize, const SLOTS: usize, const THREADS: usize, P: Polic
         // lane) and never unmapped.
         unsafe {
             let lane = base.cast::<Lane<Self::Ring>>().add(lane);
-            Some(LaneParts { head: &(*lane).head, ring: &(*lane).ring, scratch: (&raw mut (*lane).scratch).cast() })
+            Some(LaneParts {
+                head: &(*lane).head,
+                ring: &(*lane).ring,
+                scratch: (&raw mut (*lane).scratch).cast(),
+            })
         }
     }
 }

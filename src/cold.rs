@@ -46,7 +46,9 @@ pub(crate) fn lane<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> L
     }
     handle.state.set(BUSY);
     compiler_fence(Ordering::SeqCst);
-    if state == READY && let Some(head) = handle.head.get() {
+    if state == READY
+        && let Some(head) = handle.head.get()
+    {
         return Lane::Own(head);
     }
     if !(crate::ENSURE_OPEN)() {
@@ -124,7 +126,11 @@ pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -
         _ => {}
     }
     if !(crate::ENSURE_OPEN)() {
-        return Err(if gate::state() == State::Failed { PrepareError::NotStarted } else { PrepareError::Stopped });
+        return Err(if gate::state() == State::Failed {
+            PrepareError::NotStarted
+        } else {
+            PrepareError::Stopped
+        });
     }
     thread::refresh();
     handle.state.set(BUSY);

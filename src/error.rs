@@ -73,7 +73,9 @@ impl fmt::Display for StartError {
 impl error::Error for StartError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            StartError::Sink { source, .. } | StartError::Memory(source) | StartError::Thread(source) => Some(source),
+            StartError::Sink { source, .. } | StartError::Memory(source) | StartError::Thread(source) => {
+                Some(source)
+            }
             _ => None,
         }
     }
@@ -98,9 +100,14 @@ impl fmt::Display for FlushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FlushError::TimedOut { unwritten } => {
-                write!(f, "the flush timed out with {unwritten} records not yet written (nothing is discarded)")
+                write!(
+                    f,
+                    "the flush timed out with {unwritten} records not yet written (nothing is discarded)"
+                )
             }
-            FlushError::WouldDeadlock => f.write_str("a flush from the writer's own thread would wait for itself"),
+            FlushError::WouldDeadlock => {
+                f.write_str("a flush from the writer's own thread would wait for itself")
+            }
             FlushError::Sink(source) => write!(f, "a sink failed: {source}"),
         }
     }
@@ -132,7 +139,10 @@ impl fmt::Display for ShutdownError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             ShutdownError::TimedOut { unwritten } => {
-                write!(f, "the shutdown timed out with {unwritten} records not yet written; the writer goes on")
+                write!(
+                    f,
+                    "the shutdown timed out with {unwritten} records not yet written; the writer goes on"
+                )
             }
             ShutdownError::WouldDeadlock => {
                 f.write_str("a shutdown from the writer's own thread would wait for itself")
@@ -207,12 +217,18 @@ pub enum BackendError<'a> {
 impl fmt::Display for BackendError<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            BackendError::Retrying { sink, error } => write!(f, "sink `{sink}` failed, trying again: {error}"),
+            BackendError::Retrying { sink, error } => {
+                write!(f, "sink `{sink}` failed, trying again: {error}")
+            }
             BackendError::Suspended { sink, error, after } => {
                 write!(f, "sink `{sink}` is suspended after {after:?} of failures: {error}")
             }
-            BackendError::Resumed { sink, missed } => write!(f, "sink `{sink}` works again; it missed {missed} records"),
-            BackendError::Retired { sink, error } => write!(f, "sink `{sink}` failed for good and is retired: {error}"),
+            BackendError::Resumed { sink, missed } => {
+                write!(f, "sink `{sink}` works again; it missed {missed} records")
+            }
+            BackendError::Retired { sink, error } => {
+                write!(f, "sink `{sink}` failed for good and is retired: {error}")
+            }
         }
     }
 }

@@ -18,7 +18,13 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
     let spec = spec.as_ref().map_or(core::ptr::null(), core::ptr::from_ref);
     // SAFETY: FUTEX_WAIT reads the word, which outlives the call, and a timespec or null.
     unsafe {
-        libc::syscall(libc::SYS_futex, word.as_ptr(), libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG, expected, spec);
+        libc::syscall(
+            libc::SYS_futex,
+            word.as_ptr(),
+            libc::FUTEX_WAIT | libc::FUTEX_PRIVATE_FLAG,
+            expected,
+            spec,
+        );
     }
 }
 

@@ -165,7 +165,12 @@ fn log_formatted<T: Target, A: Args>(target: &T, callsite: &'static Callsite, ar
 /// The same with memory of its own: a call within a call.
 #[cold]
 #[inline(never)]
-fn log_nested<T: Target, A: Args>(target: &T, handle: &Handle<T::Channel>, callsite: &'static Callsite, args: &A) {
+fn log_nested<T: Target, A: Args>(
+    target: &T,
+    handle: &Handle<T::Channel>,
+    callsite: &'static Callsite,
+    args: &A,
+) {
     let mut memory = arrayvec::ArrayVec::<u8, { cold::NESTED_BYTES }>::from([0; cold::NESTED_BYTES]);
     format_and_push(target, callsite, args, &mut cold::Scratch::nested(handle, &mut memory));
 }

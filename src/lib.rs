@@ -5,8 +5,8 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("kakashi-log supports Linux on x86_64 and aarch64");
 
-mod ring;
 mod lane;
+mod ring;
 mod sync;
 
 #[cfg(not(kakashi_loom))]
@@ -93,9 +93,7 @@ static ENSURE_OPEN: fn() -> bool = backend::ensure_open;
 #[cfg(not(kakashi_loom))]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::arg::{
-        FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe,
-    };
+    pub use crate::arg::{FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe};
     pub use crate::callsite::{Callsite, Field, Piece};
     pub use crate::channel::{ChannelEntry, DEFAULT, Handle, Target, channel_level_enabled};
     pub use crate::clock::shift_wall_clock;

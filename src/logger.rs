@@ -18,7 +18,11 @@ struct Entry {
 }
 
 static TABLE: [Entry; MAX_LOGGERS] = [const {
-    Entry { name: AtomicPtr::new(core::ptr::null_mut()), len: AtomicUsize::new(0), level: AtomicU8::new(INHERIT) }
+    Entry {
+        name: AtomicPtr::new(core::ptr::null_mut()),
+        len: AtomicUsize::new(0),
+        level: AtomicU8::new(INHERIT),
+    }
 }; MAX_LOGGERS];
 
 static GLOBAL: AtomicU8 = AtomicU8::new(DEFAULT_LEVEL as u8);
@@ -38,16 +42,17 @@ pub struct Logger {
 /// 1023rd different name on, all further names share one logger called `other`.
 pub fn get_async_logger(name: &'static str) -> Logger {
     // FNV-1a; entry 0 is "no logger", the last one is `other`.
-    let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
-    });
+    let hash = name
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3));
     const USABLE: usize = MAX_LOGGERS - 2;
     for step in 0..USABLE {
         let index = 1 + (hash as usize).wrapping_add(step) % USABLE;
         let entry = &TABLE[index];
         let wanted = name.as_ptr().cast_mut();
         // AcqRel: publishes to, and sees from, the threads that intern the same name.
-        match entry.name.compare_exchange(core::ptr::null_mut(), wanted, Ordering::AcqRel, Ordering::Acquire) {
+        match entry.name.compare_exchange(core::ptr::null_mut(), wanted, Ordering::AcqRel, Ordering::Acquire)
+        {
             Ok(_) => {
                 // Length plus one, so that 0 means "not written yet".
                 entry.len.store(name.len() + 1, Ordering::Release);

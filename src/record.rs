@@ -146,12 +146,11 @@ pub(crate) enum Value<'a> {
     Damaged,
 }
 
-/// A record, taken apart as far as its header.
+/// A record, taken apart as far as its first word.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
     pub(crate) callsite: u32,
     pub(crate) logger: u16,
-    pub(crate) tick: u64,
     bytes: &'a [u8],
 }
 
@@ -167,7 +166,7 @@ impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let user = Frame(word(bytes, 0)).user();
-        Record { callsite: user as u32, logger: (user >> 32) as u16, tick: word(bytes, 8), bytes }
+        Record { callsite: user as u32, logger: (user >> 32) as u16, bytes }
     }
 
     /// The thread of a record in a shared lane.
@@ -241,7 +240,9 @@ fn decode(kind: Kind, preformatted: bool, len: u8, cell: &[u8]) -> Value<'_> {
         return match kind {
             Kind::F32 | Kind::F64 => Value::Float(text),
             // Digits and a sign: whatever else stands there was not written by us.
-            _ if text.iter().all(|&byte| byte.is_ascii_digit() || byte == b'-') && len > 0 => Value::Number(text),
+            _ if text.iter().all(|&byte| byte.is_ascii_digit() || byte == b'-') && len > 0 => {
+                Value::Number(text)
+            }
             _ => Value::Damaged,
         };
     }

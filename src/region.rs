@@ -144,7 +144,11 @@ pub(crate) fn populate(start: *const u8, bytes: usize) {
     if first < bytes {
         // SAFETY: the range lies within the region; populating changes no byte of it.
         unsafe {
-            libc::madvise(start.add(first).cast_mut().cast(), (bytes - first) & !(PAGE - 1), MADV_POPULATE_WRITE);
+            libc::madvise(
+                start.add(first).cast_mut().cast(),
+                (bytes - first) & !(PAGE - 1),
+                MADV_POPULATE_WRITE,
+            );
         }
     }
 }

@@ -23,11 +23,7 @@ pub(crate) const MAX_EXPANSION: usize = 4;
 /// Appends `bytes` as text that stays within its line.
 #[inline]
 pub(crate) fn push_escaped(out: &mut Out, bytes: &[u8]) {
-    if all_unmarked(bytes, unprintable) {
-        out.push(bytes)
-    } else {
-        escape::<false>(out, bytes)
-    }
+    if all_unmarked(bytes, unprintable) { out.push(bytes) } else { escape::<false>(out, bytes) }
 }
 
 /// Appends `bytes` as the value of a field: in double quotes if it is empty, or holds a space, `"`,
@@ -40,19 +36,6 @@ pub(crate) fn push_quoted(out: &mut Out, bytes: &[u8]) {
     } else {
         quote(out, bytes);
     }
-}
-
-/// Whether [`push_escaped`] copies `text` unchanged.
-pub(crate) const fn is_clean(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    let mut i = 0;
-    while i < bytes.len() {
-        if hazard(bytes, i) != 0 {
-            return false;
-        }
-        i += 1;
-    }
-    true
 }
 
 /// Length of the character at `at` if it must be escaped, else 0. Of UTF-8, `at` may be any byte.
@@ -72,13 +55,14 @@ const fn hazard(utf8: &[u8], at: usize) -> usize {
 
 #[inline(never)]
 fn escape<const QUOTED: bool>(out: &mut Out, bytes: &[u8]) {
-    let clean = find(bytes, 0, |word| {
-        if QUOTED {
-            unprintable(word) | needs_backslash(word)
-        } else {
-            unprintable(word)
-        }
-    });
+    let clean =
+        find(
+            bytes,
+            0,
+            |word| {
+                if QUOTED { unprintable(word) | needs_backslash(word) } else { unprintable(word) }
+            },
+        );
     let (clean, rest) = bytes.split_at(clean);
     out.push(clean);
     if rest.is_empty() {
@@ -146,7 +130,7 @@ fn quote(out: &mut Out, bytes: &[u8]) {
     }
 }
 
-/// [`is_clean`], eight bytes at a time.
+/// Whether nothing needs an escape, eight bytes at a time.
 fn has_hazard(utf8: &[u8]) -> bool {
     let mut at = 0;
     while let Some(found) = next_suspect::<false>(utf8, at) {
@@ -349,7 +333,6 @@ mod tests {
                 let text = format!("{before}{char}{after}");
                 let result = format!("{before}{}{after}", expected_escape(char));
                 assert_eq!(escaped(text.as_bytes()), result);
-                assert_eq!(is_clean(&text), !is_hazard(char), "{char:?}");
             }
         }
     }
@@ -375,18 +358,9 @@ mod tests {
     }
 
     #[test]
-    fn cleanliness_is_known_at_compile_time() {
-        const { assert!(is_clean("filled {} @ — 約定")) };
-        const { assert!(!is_clean("two\nlines")) };
-    }
-
-    #[test]
     fn the_expansion_is_reached_and_not_exceeded() {
-        let growth = |char: char| {
-            escaped(char.encode_utf8(&mut [0; 4]).as_bytes())
-                .len()
-                .div_ceil(char.len_utf8())
-        };
+        let growth =
+            |char: char| escaped(char.encode_utf8(&mut [0; 4]).as_bytes()).len().div_ceil(char.len_utf8());
         let invalid = (0..=u8::MAX).map(|byte| escaped(&[byte]).len());
         assert_eq!(('\0'..=char::MAX).map(growth).chain(invalid).max(), Some(MAX_EXPANSION));
     }
@@ -399,7 +373,6 @@ mod tests {
             let text = String::from_utf8_lossy(&bytes);
             let expected: String = text.chars().map(expected_escape).collect();
             prop_assert_eq!(escaped(&bytes), expected);
-            prop_assert_eq!(is_clean(&text), !text.contains(is_hazard));
         }
 
         #[test]

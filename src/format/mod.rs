@@ -4,8 +4,9 @@
 //! values hold: what could end a line or drive a terminal is escaped (`escape.rs`).
 #![forbid(unsafe_code)]
 
-pub(crate) mod escape;
-pub(crate) mod out;
+mod escape;
+mod float;
+mod out;
 mod timestamp;
 
 use crate::callsite::{Callsite, Piece};
@@ -13,7 +14,7 @@ use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
 use crate::record::{MAX_VALUES, Record, Value};
-pub(crate) use escape::push_escaped;
+pub(crate) use escape::{MAX_EXPANSION, push_escaped};
 use escape::push_quoted;
 pub(crate) use out::Out;
 use timestamp::Timestamp;
@@ -56,7 +57,7 @@ pub(crate) fn record(
     } else {
         push_message(out, callsite, record, shared, &mut [Value::None; MAX_VALUES]);
     }
-    out.push_byte(b'\n');
+    out.end_line();
 }
 
 /// A line of the logger's own.
@@ -68,12 +69,13 @@ pub(crate) fn notice(
 ) {
     push_head(cache, out, head);
     message(out);
-    out.push_byte(b'\n');
+    out.end_line();
 }
 
 /// The line that tells a sink what it missed while it was suspended.
 pub(crate) fn missed_line(out: &mut Out<'_>, ns: i64, missed: u64) {
-    let head = LineHead { ns, level: Level::Warn, target: "kakashi", location: None, thread: writer_thread() };
+    let head =
+        LineHead { ns, level: Level::Warn, target: "kakashi", location: None, thread: writer_thread() };
     notice(&mut LineCache::new(), out, &head, |out| {
         out.push_str("this sink missed ");
         out.push_u64(missed);
@@ -130,7 +132,9 @@ fn push_message<'r>(
     for piece in callsite.pieces() {
         match *piece {
             Piece::Literal(text) => push_escaped(out, text.as_bytes()),
-            Piece::Value(at) => push_value(out, values.get(at as usize).unwrap_or(&Value::Damaged), push_escaped),
+            Piece::Value(at) => {
+                push_value(out, values.get(at as usize).unwrap_or(&Value::Damaged), push_escaped)
+            }
         }
     }
     for field in callsite.fields() {
@@ -147,7 +151,7 @@ fn push_message<'r>(
 fn push_value(out: &mut Out<'_>, value: &Value<'_>, push_text: impl Fn(&mut Out<'_>, &[u8])) {
     match *value {
         Value::Number(text) => out.push(text),
-        Value::Float(text) => number::push_float(out, text),
+        Value::Float(text) => float::push_float(out, text),
         Value::Unsigned(value) => out.push_u64(value),
         Value::Signed(value) => {
             if value < 0 {
@@ -163,11 +167,11 @@ fn push_value(out: &mut Out<'_>, value: &Value<'_>, push_text: impl Fn(&mut Out<
         }
         Value::F64(value) => {
             let (text, len) = number::f64_cell(value);
-            number::push_float(out, &text[..len as usize]);
+            float::push_float(out, &text[..len as usize]);
         }
         Value::F32(value) => {
             let (text, len) = number::f32_cell(value);
-            number::push_float(out, &text[..len as usize]);
+            float::push_float(out, &text[..len as usize]);
         }
         Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         Value::Char(value) => push_text(out, value.encode_utf8(&mut [0; 4]).as_bytes()),

@@ -35,11 +35,7 @@ impl<'a> Out<'a> {
     #[inline]
     pub(crate) fn at(buf: &'a mut [u8], len: usize) -> Self {
         let len = len.min(buf.len());
-        Self {
-            buf,
-            len,
-            overflowed: false,
-        }
+        Self { buf, len, overflowed: false }
     }
 
     #[inline]
@@ -53,14 +49,40 @@ impl<'a> Out<'a> {
     }
 
     /// Whether a push did not fit. From then on the output is full.
-    #[inline]
+    #[cfg(test)]
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed
     }
 
-    #[inline]
+    /// What was written.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> &[u8] {
         self.buf.get(..self.len).unwrap_or_default()
+    }
+
+    /// Ends a line: also one that did not fit, of which whole characters stay.
+    #[inline]
+    pub(crate) fn end_line(&mut self) {
+        self.push_byte(b'\n');
+        if self.overflowed {
+            self.end_cut_line();
+        }
+    }
+
+    #[cold]
+    fn end_cut_line(&mut self) {
+        while let Some(at) = self.len.checked_sub(1) {
+            let first_of_char = self.buf[at] & 0xC0 != 0x80;
+            self.len = at;
+            if first_of_char {
+                break;
+            }
+        }
+        if let Some(last) = self.buf.get_mut(self.len) {
+            *last = b'\n';
+            self.len += 1;
+        }
+        self.overflowed = false;
     }
 
     /// Appends `bytes`, or as many of them as fit.
@@ -233,11 +255,7 @@ mod tests {
 
     #[test]
     fn every_number_length_is_right_at_its_ends() {
-        for n in (0..20)
-            .map(|exponent| 10_u64.pow(exponent))
-            .flat_map(|n| [n - 1, n])
-            .chain([u64::MAX])
-        {
+        for n in (0..20).map(|exponent| 10_u64.pow(exponent)).flat_map(|n| [n - 1, n]).chain([u64::MAX]) {
             let mut buf = [0; 32];
             let mut out = Out::new(&mut buf);
             out.push_u64(n);

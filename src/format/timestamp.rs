@@ -25,10 +25,7 @@ pub(crate) struct Timestamp {
 
 impl Timestamp {
     pub(crate) const fn new() -> Self {
-        Self {
-            start: 0,
-            text: *b"1970-01-01T00:00:00.",
-        }
+        Self { start: 0, text: *b"1970-01-01T00:00:00." }
     }
 
     /// Appends the time `unix_ns` nanoseconds after 1970, or, if negative, before.
@@ -116,20 +113,7 @@ mod tests {
     }
 
     fn month_days(year: i64) -> [i64; 12] {
-        [
-            31,
-            if is_leap(year) { 29 } else { 28 },
-            31,
-            30,
-            31,
-            30,
-            31,
-            31,
-            30,
-            31,
-            30,
-            31,
-        ]
+        [31, if is_leap(year) { 29 } else { 28 }, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31]
     }
 
     /// Reads a timestamp by counting days from 1970, year by year and month by month.
@@ -149,12 +133,10 @@ mod tests {
         let days = years + month_days(year)[..month as usize - 1].iter().sum::<i64>() + day - 1;
         let (hour, minute, second) = (field(11..13), field(14..16), field(17..19));
         assert!(hour < 24 && minute < 60 && second < 60, "{text}");
-        let marks: Vec<u8> = [4, 7, 10, 13, 16, 19, 29]
-            .iter()
-            .map(|&at| text.as_bytes()[at])
-            .collect();
+        let marks: Vec<u8> = [4, 7, 10, 13, 16, 19, 29].iter().map(|&at| text.as_bytes()[at]).collect();
         assert_eq!(marks, b"--T::.Z");
-        i128::from(((days * 24 + hour) * 60 + minute) * 60 + second) * i128::from(SECOND) + i128::from(field(20..29))
+        i128::from(((days * 24 + hour) * 60 + minute) * 60 + second) * i128::from(SECOND)
+            + i128::from(field(20..29))
     }
 
     /// From `date --utc --date=@SECONDS +%FT%T`.

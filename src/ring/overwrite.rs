@@ -28,7 +28,9 @@
 
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned};
 
-use super::{Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run};
+use super::{
+    Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run,
+};
 
 /// Bytes before the frame word: the sequence number.
 const PREFIX: usize = 8;
@@ -307,7 +309,8 @@ impl<const B: usize, const N: usize> OverwriteConsumer<B, N> {
                 let ring = self.ring;
                 let words = (slots * B - PREFIX) / 8;
                 let read = self.read;
-                self.copy.extend((1..words).map(|at| ring.word(read, PREFIX + at * 8).load(Ordering::Acquire)));
+                self.copy
+                    .extend((1..words).map(|at| ring.word(read, PREFIX + at * 8).load(Ordering::Acquire)));
             }
             // D of the proof. Relaxed: the Acquire loads above keep it behind them.
             if self.ring.producer.floor.load(Ordering::Relaxed) > self.read {
@@ -317,7 +320,11 @@ impl<const B: usize, const N: usize> OverwriteConsumer<B, N> {
                 self.read += frame.slots().clamp(1, N) as u64;
                 continue;
             }
-            return Some(Copied { slots: slots as u64, sequence, missed: sequence.wrapping_sub(self.sequence) });
+            return Some(Copied {
+                slots: slots as u64,
+                sequence,
+                missed: sequence.wrapping_sub(self.sequence),
+            });
         }
     }
 }

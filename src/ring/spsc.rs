@@ -128,13 +128,19 @@ impl<const B: usize, const N: usize> Observer for Spsc<B, N> {
 // `move_to`, which publishes before it returns; the flags are swapped atomically.
 unsafe impl<const B: usize, const N: usize> Raw for Spsc<B, N> {
     #[inline(always)]
-    unsafe fn unsafe_slices(&self, start: usize, end: usize) -> (&[MaybeUninit<Slot<B>>], &[MaybeUninit<Slot<B>>]) {
+    unsafe fn unsafe_slices(
+        &self,
+        start: usize,
+        end: usize,
+    ) -> (&[MaybeUninit<Slot<B>>], &[MaybeUninit<Slot<B>>]) {
         #[cfg(kakashi_loom)]
         self.track(start, end, false);
         let (first, left, right) = Self::ranges(start, end);
         let base = self.slots.get().cast::<MaybeUninit<Slot<B>>>();
         // SAFETY: `first + left <= N` and `right <= first`; the caller owns the range.
-        unsafe { (core::slice::from_raw_parts(base.add(first), left), core::slice::from_raw_parts(base, right)) }
+        unsafe {
+            (core::slice::from_raw_parts(base.add(first), left), core::slice::from_raw_parts(base, right))
+        }
     }
 
     #[inline(always)]
@@ -149,7 +155,10 @@ unsafe impl<const B: usize, const N: usize> Raw for Spsc<B, N> {
         let base = self.slots.get().cast::<MaybeUninit<Slot<B>>>();
         // SAFETY: as above; the two parts do not overlap, and the caller owns both.
         unsafe {
-            (core::slice::from_raw_parts_mut(base.add(first), left), core::slice::from_raw_parts_mut(base, right))
+            (
+                core::slice::from_raw_parts_mut(base.add(first), left),
+                core::slice::from_raw_parts_mut(base, right),
+            )
         }
     }
 
@@ -225,11 +234,13 @@ unsafe fn copy_short(from: *const u8, to: *mut u8, len: usize) {
             let last = len - 16;
             to.add(last).cast::<Chunk>().write_unaligned(from.add(last).cast::<Chunk>().read_unaligned());
         } else if len >= 8 {
-            let (first, last) = (from.cast::<u64>().read_unaligned(), from.add(len - 8).cast::<u64>().read_unaligned());
+            let (first, last) =
+                (from.cast::<u64>().read_unaligned(), from.add(len - 8).cast::<u64>().read_unaligned());
             to.cast::<u64>().write_unaligned(first);
             to.add(len - 8).cast::<u64>().write_unaligned(last);
         } else if len >= 4 {
-            let (first, last) = (from.cast::<u32>().read_unaligned(), from.add(len - 4).cast::<u32>().read_unaligned());
+            let (first, last) =
+                (from.cast::<u32>().read_unaligned(), from.add(len - 4).cast::<u32>().read_unaligned());
             to.cast::<u32>().write_unaligned(first);
             to.add(len - 4).cast::<u32>().write_unaligned(last);
         } else if len > 0 {

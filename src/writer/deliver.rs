@@ -151,7 +151,9 @@ impl Outlet {
             let given = rest.len();
             let sink = &mut self.sink;
             let error = match catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest))) {
-                Ok(Ok(0)) => io::Error::new(io::ErrorKind::WriteZero, "it took none of the bytes it was given"),
+                Ok(Ok(0)) => {
+                    io::Error::new(io::ErrorKind::WriteZero, "it took none of the bytes it was given")
+                }
                 Ok(Ok(taken)) if taken <= given => {
                     add_owned(&region::totals().bytes_written, taken as u64);
                     self.taken += taken;
@@ -159,7 +161,10 @@ impl Outlet {
                     continue;
                 }
                 Ok(Ok(_)) => {
-                    self.retire(config, io::Error::other("it says to have taken more bytes than it was given"));
+                    self.retire(
+                        config,
+                        io::Error::other("it says to have taken more bytes than it was given"),
+                    );
                     return true;
                 }
                 Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted && interrupted < 1000 => {
@@ -192,7 +197,11 @@ impl Outlet {
         if self.is_live() {
             if !alone && now.duration_since(since) >= config.retry.limit {
                 self.life = Life::Suspended;
-                config.tell(&BackendError::Suspended { sink: &self.name, error, after: now.duration_since(since) });
+                config.tell(&BackendError::Suspended {
+                    sink: &self.name,
+                    error,
+                    after: now.duration_since(since),
+                });
             } else {
                 config.tell(&BackendError::Retrying { sink: &self.name, error });
             }
@@ -317,7 +326,12 @@ impl Outlets {
     /// The fullest staging.
     #[inline]
     pub(crate) fn staged_bytes(&self) -> usize {
-        self.all.iter().filter(|outlet| outlet.is_live()).map(|outlet| outlet.staged).max().unwrap_or(self.records as usize)
+        self.all
+            .iter()
+            .filter(|outlet| outlet.is_live())
+            .map(|outlet| outlet.staged)
+            .max()
+            .unwrap_or(self.records as usize)
     }
 
     /// Renders a line once and stages it for every sink that wants it.
@@ -379,7 +393,9 @@ impl Outlets {
                         self.tell_missed(at);
                     }
                 }
-                Life::Live => done &= outlet.taken == outlet.staged || (due && outlet.give(&self.config, alone)),
+                Life::Live => {
+                    done &= outlet.taken == outlet.staged || (due && outlet.give(&self.config, alone))
+                }
             }
         }
         // A sink that was suspended or retired just now does not hold up the others.
@@ -426,8 +442,7 @@ impl Outlets {
 
     /// Whether no live sink has anything to take.
     pub(crate) fn all_taken(&self) -> bool {
-        self.records == 0
-            && self.all.iter().all(|outlet| !outlet.is_live() || outlet.taken == outlet.staged)
+        self.records == 0 && self.all.iter().all(|outlet| !outlet.is_live() || outlet.taken == outlet.staged)
     }
 
     /// When a failing sink is due.

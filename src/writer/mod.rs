@@ -39,6 +39,13 @@ const WINDOW_US: u64 = 10;
 /// A round renders until a sink's staging holds this much: `write(2)` is at its best from there on.
 const BATCH_BYTES: usize = 128 * 1024;
 
+/// Behind a full batch there is room for the longest line: a record whose every byte is escaped, a
+/// template of 16 KiB likewise, floats written out, and 64 KiB for names, which come from the program.
+const _: () = assert!(
+    region::STAGING_BYTES - BATCH_BYTES
+        >= (crate::channel::MAX_RECORD_BYTES + (16 << 10)) * format::MAX_EXPANSION + (32 * 400) + (64 << 10)
+);
+
 /// How the writer passes the time when there is nothing to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -181,7 +188,8 @@ impl Writer {
             sinks.deliver();
             found |= self.lanes.hold_younger();
         }
-        if stopping.is_none() && self.lanes.has_targets() && self.lanes.targets_reached() && sinks.all_taken() {
+        if stopping.is_none() && self.lanes.has_targets() && self.lanes.targets_reached() && sinks.all_taken()
+        {
             self.lanes.clear_targets();
             let failure = sinks.failure();
             tickets::complete(|| sinks.sync(), failure);
