@@ -1,6 +1,55 @@
-//! A lock-free ring-buffer logger for latency-critical hot paths.
+//! A lock-free ring-buffer logger for latency-critical hot paths: zero allocation, nothing lost without being
+//! counted and said.
 //!
-//! (docs)
+//! ```
+//! use std::time::Duration;
+//! use kakashi::{MemorySink, info};
+//!
+//! let sink = MemorySink::new();
+//! let guard = kakashi::builder().sink(sink.clone()).start()?;
+//! info!("filled {} @ {:.2}", 7, 101.25, user_id = 123);
+//! kakashi::flush(Duration::from_secs(1))?;
+//! assert!(sink.lines()[0].ends_with("filled 7 @ 101.25 user_id=123"));
+//! guard.shutdown(Duration::from_secs(1))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! * Log statements: [`trace!`], [`debug!`], [`info!`], [`warn!`], [`error!`]; whether a level is on:
+//!   [`enabled!`]; all statements of the program: [`callsites`].
+//! * The backend: [`builder`], [`flush()`], [`sync()`], [`shutdown_async_backend`]. A program that starts none
+//!   gets one on its first call, which writes to standard error.
+//! * Where lines go: [`Sink`] and its implementations.
+//! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
+//!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
+//! * What happened: [`get_async_stats`], [`stats()`].
+//!
+//! # The way of a record
+//!
+//! A call checks its statement's switch (one load), formats what needs `core::fmt` into the lane's scratch
+//! memory, reserves slots in this thread's ring, reads the clock, stores the values and publishes them by one
+//! store. The writer reads the clock, polls all lanes, merges what is not newer by time, renders it into
+//! staging, gives the slots back, and writes each sink's batch. A thread's first call (or
+//! [`prepare_thread`]) claims its lane; its end gives it back. Threads for whom there is none share one.
+//!
+//! # Order
+//!
+//! Within a thread, lines are in program order. Between threads they are in the order of their calls' ticks,
+//! and a record is held back for some microseconds so that an overlapping call can come before it. A thread
+//! that loses the processor between reading the clock and publishing may come too late for that: its
+//! record is written at once, with its own time, and counted as `late`.
+//!
+//! # Calls within calls
+//!
+//! A `Display` that logs gives both records; in the nested call, values that need `core::fmt` have 512 bytes. One
+//! that panics leaves the ring whole and is counted. A signal handler may log: if it has interrupted a log
+//! call of its thread, it uses the shared lane without waiting, or is dropped and counted as `reentrant`. A
+//! sink that logs never waits. The first call of a program that has started no backend is no call for a
+//! handler.
+//!
+//! # Dynamic libraries
+//!
+//! A `cdylib` with this crate in it, or a second version of the crate, is a backend of its own, with lanes,
+//! writer and statistics of its own. Two backends on one file are refused.
 
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("kakashi-log supports Linux on x86_64 and aarch64");
@@ -131,3 +180,7 @@ pub mod __private {
         COMPILED.allows(level) && target.level_enabled(level)
     }
 }
+
+#[cfg(all(doctest, not(kakashi_loom)))]
+#[doc = include_str!("../README.md")]
+mod readme {}

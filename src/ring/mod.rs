@@ -21,6 +21,8 @@
 //! Decision: fillers instead of a ring mapped twice in a row (XTR). The double mapping needs a file
 //! descriptor per ring and page-sized rings; the filler costs slots only at the wrap.
 
+#[cfg(all(test, kakashi_loom))]
+mod models;
 pub(crate) mod overwrite;
 pub(crate) mod spsc;
 

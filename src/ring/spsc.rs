@@ -8,7 +8,7 @@
 //! Proof. A slot belongs to the producer from `write` up to `read + SLOTS`, to the consumer from
 //! `read` up to `write`. Each position has one writer, which stores it with Release after its last
 //! access to the slots that change hands; the other side loads it with Acquire before its first.
-//! Loom checks this file as it ships (`tests/loom.rs`).
+//! Loom checks this file as it ships (`models.rs`).
 //!
 //! Decision: the producer keeps a *credit*, the slots known to be free, and asks `ringbuf` again only
 //! when it is used up. `CachingProd::try_push` does the same but moves a whole slot by value;

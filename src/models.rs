@@ -1,0 +1,257 @@
+//! Loom's models of lanes: the hand-over from thread to thread, the waiting handshake, the counters.
+//!
+//! See `ring/models.rs` for how to run them.
+
+use loom::thread;
+
+use crate::lane::{Cause, FREE, LaneHead, RELEASED, ThreadId};
+use crate::ring::overwrite::Overwrite;
+use crate::ring::spsc::Spsc;
+use crate::ring::{Consumer, Dest, Frame, ProducerHalf, RingMemory, RingView};
+use crate::sync::{AtomicU64, Line, Ordering, add_owned};
+
+/// Lends a box for good, as far as `body` can tell. `body` joins the threads it starts and drops what
+/// refers to the box.
+pub(crate) fn with_static<T: 'static>(value: Box<T>, body: impl FnOnce(&'static T)) {
+    let value = Box::into_raw(value);
+    // SAFETY: it lives until the next statement, behind which nothing refers to it.
+    body(unsafe { &*value });
+    // SAFETY: it came from a box.
+    drop(unsafe { Box::from_raw(value) });
+}
+
+struct Lane<R> {
+    head: LaneHead,
+    ring: R,
+}
+
+impl<R> Lane<R> {
+    fn new(ring: Box<R>) -> Box<Self> {
+        Box::new(Lane { head: LaneHead::default(), ring: *ring })
+    }
+}
+
+/// The writer's side of a lane, in the order of `writer::lanes::Cursor`: the owner, then the ring.
+struct Cursor {
+    head: &'static LaneHead,
+    consumer: Box<dyn Consumer>,
+    snapshot: u64,
+    thread: ThreadId,
+    /// User and thread of each record.
+    seen: Vec<(u64, u32)>,
+}
+
+impl Cursor {
+    fn new<R: RingView>(lane: &'static Lane<R>) -> Self {
+        let consumer = lane.ring.consumer();
+        let snapshot = consumer.position();
+        Cursor { head: &lane.head, consumer, snapshot, thread: ThreadId::default(), seen: Vec::new() }
+    }
+
+    fn round(&mut self) {
+        let released = self.head.owner() == RELEASED;
+        let before = self.snapshot;
+        self.snapshot = self.consumer.poll();
+        if self.snapshot != before {
+            self.thread = self.head.thread();
+        }
+        loop {
+            let run = self.consumer.run();
+            if run.len == 0 {
+                break;
+            }
+            assert_eq!(run.evicted, 0);
+            // SAFETY: a run starts with a frame word, and a word of payload.
+            let (frame, payload) = unsafe { (run.start.cast::<u64>().read(), run.start.cast::<u64>().add(1).read()) };
+            let frame = Frame(frame);
+            assert_eq!(frame.user(), payload);
+            self.seen.push((frame.user(), self.thread.tid));
+            self.consumer.advance(frame.slots(), 1);
+        }
+        self.consumer.release();
+        if released && self.consumer.position() >= self.snapshot {
+            self.head.set_free();
+        }
+    }
+}
+
+/// A thread's whole life with a lane. Returns what it has published.
+fn live<R: RingMemory>(lane: &'static Lane<R>, tid: u32, records: u64, tries: usize) -> Vec<(u64, u32)> {
+    for _ in 0..tries {
+        if lane.head.claim(ThreadId { tid, name: [tid as u8; 16] }) {
+            let mut producer = lane.ring.producer();
+            let mut published = Vec::new();
+            for at in 0..records {
+                let user = u64::from(tid) * 10 + at;
+                let grant = producer.reserve(1).expect("the ring has room for all records");
+                // SAFETY: within the frame.
+                unsafe { grant.dest().put(8, user) };
+                grant.commit(user);
+                published.push((user, tid));
+            }
+            drop(producer);
+            lane.head.release();
+            return published;
+        }
+        thread::yield_now();
+    }
+    Vec::new()
+}
+
+/// One thread's records, then the next one's, through one lane: nothing is lost, doubled or out of order,
+/// the second producing half goes on where the first ended, and each record is attributed to its own
+/// thread, since the lane is free only when it is drained.
+fn handed_over<R: RingMemory>(ring: fn() -> Box<R>, records: u64) {
+    loom::model(move || {
+        with_static(Lane::new(ring()), |lane| {
+            let mut cursor = Cursor::new(lane);
+            let first = thread::spawn(move || live(lane, 1, records, 1));
+            let second = thread::spawn(move || live(lane, 2, records, 2));
+            cursor.round();
+            cursor.round();
+            let mut published = first.join().expect("the first ends");
+            let after = second.join().expect("the second ends");
+            cursor.round();
+            // Either may be the first to claim.
+            if cursor.seen.first().is_some_and(|seen| seen.1 == 2) {
+                published = [after, published].concat();
+            } else {
+                published.extend(after);
+            }
+            assert_eq!(cursor.seen, published);
+            assert_eq!(lane.head.owner(), FREE);
+            let counts = lane.ring.counts();
+            assert_eq!((counts.published, counts.consumed), (published.len() as u64, published.len() as u64));
+        });
+    });
+}
+
+#[test]
+fn a_lane_is_handed_over_whole() {
+    handed_over(Spsc::<64, 4>::new_boxed, 1);
+}
+
+#[test]
+fn a_lane_that_overwrites_is_handed_over_whole() {
+    handed_over(Overwrite::<24, 4>::new_boxed, 1);
+}
+
+/// Of two threads that claim a lane, one has it.
+#[test]
+fn a_lane_has_one_owner() {
+    loom::model(|| {
+        with_static(Box::new(LaneHead::default()), |head| {
+            let claim = move |tid| thread::spawn(move || head.claim(ThreadId { tid, name: [0; 16] }));
+            let (first, second) = (claim(1), claim(2));
+            let won = [first.join().expect("it ends"), second.join().expect("it ends")];
+            assert_eq!(won.iter().filter(|&&won| won).count(), 1);
+            assert_eq!(head.thread().tid, if won[0] { 1 } else { 2 });
+        });
+    });
+}
+
+/// `cold::wait`'s part of the handshake: announce, then look again. True when there is room; else it
+/// would sleep while the word is 1.
+fn announce(head: &LaneHead, producer: &mut impl ProducerHalf) -> bool {
+    head.writer.waiting.swap(1, Ordering::AcqRel);
+    producer.reserve(1).is_some()
+}
+
+/// A full ring, a writer that reads it empty and then does `wake`, and a producer that announces
+/// itself. True when the producer went to sleep and nobody woke it.
+fn overslept(lane: &'static Lane<Spsc<64, 2>>, wake: fn(&LaneHead) -> bool) -> bool {
+    let mut producer = lane.ring.producer();
+    for user in 0..2 {
+        let grant = producer.reserve(1).expect("room");
+        // SAFETY: within the frame.
+        unsafe { grant.dest().put(8, user) };
+        grant.commit(user);
+    }
+    let mut cursor = Cursor::new(lane);
+    let writer = thread::spawn(move || {
+        cursor.round();
+        wake(&lane.head)
+    });
+    let sleeps = !announce(&lane.head, &mut producer);
+    let woken = writer.join().expect("the writer ends");
+    // A nap later it looks again by itself.
+    assert!(producer.reserve(1).is_some());
+    sleeps && !woken
+}
+
+/// Both sides swap one word: the writer's swap sees the announcement, or the producer's reads from the
+/// writer's and sees the released slots. No sleeper is missed.
+#[test]
+fn a_swap_misses_no_sleeper() {
+    loom::model(|| {
+        with_static(Lane::new(Spsc::new_boxed()), |lane| {
+            assert!(!overslept(lane, |head| head.writer.waiting.swap(0, Ordering::AcqRel) != 0));
+        });
+    });
+}
+
+/// As shipped, the writer reads the word first and swaps only when it is set: then a sleeper can be
+/// missed, and only its nap, of at most 10 ms, bounds the wait. Kept as a test so that nobody takes the nap
+/// away: it fails when the handshake has become exact.
+#[test]
+fn a_look_before_the_swap_may_miss_a_sleeper() {
+    // Of the standard library: it outlives the schedules.
+    use std::sync::atomic::AtomicBool;
+    static MISSED: AtomicBool = AtomicBool::new(false);
+    loom::model(|| {
+        with_static(Lane::new(Spsc::new_boxed()), |lane| {
+            let wake = |head: &LaneHead| {
+                let waiting = &head.writer.waiting;
+                waiting.load(Ordering::Relaxed) != 0 && waiting.swap(0, Ordering::AcqRel) != 0
+            };
+            if overslept(lane, wake) {
+                MISSED.store(true, Ordering::Relaxed);
+            }
+        });
+    });
+    assert!(MISSED.load(Ordering::Relaxed), "no schedule misses a sleeper: the nap could be longer");
+}
+
+/// Drops are added by several (a call and the signal handler that interrupted it, or the users of a
+/// shared lane): none is lost, the writer tells each once, and never more than there are.
+#[test]
+fn drops_are_counted_and_told_once() {
+    loom::model(|| {
+        with_static(Box::new(LaneHead::default()), |head| {
+            let first = thread::spawn(move || head.dropped(Cause::Newest, 5));
+            let second = thread::spawn(move || head.dropped(Cause::Newest, 6));
+            let mut told = 0;
+            let mut tell = || {
+                let now = head.drops_in_all();
+                let new = now.checked_sub(told).expect("a count does not go back");
+                told = now;
+                head.writer.told.store(now, Ordering::Relaxed);
+                new
+            };
+            let early = tell();
+            first.join().expect("it ends");
+            second.join().expect("it ends");
+            assert_eq!(early + tell(), 2);
+            assert_eq!(head.producer.drops.get(Cause::Newest), 2);
+            assert!(head.producer.last_drop.load(Ordering::Relaxed) != 0);
+        });
+    });
+}
+
+/// A counter with one writer loses nothing by load and store, and never goes back for a reader.
+#[test]
+fn an_owned_counter_only_grows() {
+    loom::model(|| {
+        with_static(Box::new(Line(AtomicU64::new(0))), |counter| {
+            let owner = thread::spawn(move || {
+                add_owned(counter, 1);
+                add_owned(counter, 2);
+            });
+            let first = counter.load(Ordering::Relaxed);
+            let second = counter.load(Ordering::Relaxed);
+            assert!(first <= second && [0, 1, 3].contains(&first), "{first}, {second}");
+            owner.join().expect("it ends");
+            assert_eq!(counter.load(Ordering::Relaxed), 3);
+        });
+    });
+}
