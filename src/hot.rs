@@ -1,6 +1,6 @@
 //! The log call, on the thread that makes it. What is not `#[cold]` here is the hot path.
 //!
-//! A call is: the callsite's switch (in the macro), this thread's lane, a reservation, the tick, the
+//! A call is: the callsite's switch (in the macro), this thread's lane, the tick, a reservation, the
 //! stores, and one Release store that publishes them. There is no allocation, no lock, no system call,
 //! and, but under the policies that wait, no loop.
 //!
@@ -44,13 +44,13 @@ fn slots<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usiz
 #[inline(always)]
 unsafe fn fill<C: ChannelSpec, V: Values, P: ProducerHalf>(
     grant: Grant<'_, P>,
+    tick: u64,
     user: u64,
     values: &V,
     at: Offsets,
     cap: usize,
 ) {
     let dest = grant.dest();
-    let tick = clock::tick();
     // SAFETY: as the caller promised.
     unsafe {
         crate::ring::Dest::put(dest, 8, tick);
@@ -73,11 +73,13 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: &
     if fits && handle.state.get() == READY {
         handle.state.set(BUSY);
         compiler_fence(Ordering::SeqCst);
+        // Before the reservation: the clock's latency and the rest of the call overlap.
+        let tick = clock::tick();
         // SAFETY: the state was READY: the half is there, and nobody but this call uses it.
         let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
         if let Some(grant) = producer.reserve(slots) {
             // SAFETY: that many slots were reserved.
-            unsafe { fill::<T::Channel, V, _>(grant, user, values, at, UNCAPPED) };
+            unsafe { fill::<T::Channel, V, _>(grant, tick, user, values, at, UNCAPPED) };
             compiler_fence(Ordering::SeqCst);
             handle.state.set(READY);
             return;
@@ -109,7 +111,7 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
             if cold::wait_for_room::<C, _>(handle, head, producer, slots) {
                 if let Some(grant) = producer.reserve(slots) {
                     // SAFETY: that many slots were reserved.
-                    unsafe { fill::<C, V, _>(grant, user, values, at, cap) };
+                    unsafe { fill::<C, V, _>(grant, clock::tick(), user, values, at, cap) };
                 }
             }
             Some(*head)
@@ -119,7 +121,7 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
                 // SAFETY: the thread's 24 bytes stand before the values.
                 unsafe {
                     cold::put_thread(grant.dest(), thread);
-                    fill::<C, V, _>(grant, user, values, at, cap);
+                    fill::<C, V, _>(grant, clock::tick(), user, values, at, cap);
                 }
             })
         }

@@ -148,7 +148,7 @@ macro_rules! enabled {
 ///
 /// ```
 /// mod log_macros {
-///     kakashi::channel!(pub static MATCHER: Channel<128, 64, 2>);
+///     kakashi::channel!(pub static MATCHER: kakashi::Channel<128, 64, 2>);
 ///     kakashi::bind_macros!(crate::log_macros::MATCHER);
 /// }
 ///

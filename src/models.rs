@@ -62,7 +62,8 @@ impl Cursor {
             }
             assert_eq!(run.evicted, 0);
             // SAFETY: a run starts with a frame word, and a word of payload.
-            let (frame, payload) = unsafe { (run.start.cast::<u64>().read(), run.start.cast::<u64>().add(1).read()) };
+            let (frame, payload) =
+                unsafe { (run.start.cast::<u64>().read(), run.start.cast::<u64>().add(1).read()) };
             let frame = Frame(frame);
             assert_eq!(frame.user(), payload);
             self.seen.push((frame.user(), self.thread.tid));
@@ -128,12 +129,12 @@ fn handed_over<R: RingMemory>(ring: fn() -> Box<R>, records: u64) {
 
 #[test]
 fn a_lane_is_handed_over_whole() {
-    handed_over(Spsc::<64, 4>::new_boxed, 1);
+    handed_over(Spsc::<64, 4>::new_boxed, 2);
 }
 
 #[test]
 fn a_lane_that_overwrites_is_handed_over_whole() {
-    handed_over(Overwrite::<24, 4>::new_boxed, 1);
+    handed_over(Overwrite::<24, 4>::new_boxed, 2);
 }
 
 /// Of two threads that claim a lane, one has it.

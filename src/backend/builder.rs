@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{CONTROL, Guard, SHUTDOWN_TIMEOUT, WriterCore, join_writer, prepare, spawn};
+use crate::clock::Clock;
 use crate::error::StartError;
 use crate::futex;
 use crate::gate::{self, State};
@@ -20,6 +21,7 @@ pub struct Builder {
     sinks: Vec<(Box<dyn Sink>, SinkOptions)>,
     core: WriterCore,
     idle: Idle,
+    clock: Clock,
     shutdown_timeout: Duration,
     retry: Retry,
     on_error: Option<OnError>,
@@ -52,6 +54,7 @@ pub fn builder() -> Builder {
         sinks: Vec::new(),
         core: WriterCore::Last,
         idle: Idle::Backoff,
+        clock: Clock::Ordered,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
         retry: Retry::default(),
         on_error: None,
@@ -65,6 +68,7 @@ impl std::fmt::Debug for Builder {
             .field("sinks", &self.sinks.iter().map(|(sink, _)| sink.name()).collect::<Vec<_>>())
             .field("core", &self.core)
             .field("idle", &self.idle)
+            .field("clock", &self.clock)
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("retry", &self.retry)
             .finish_non_exhaustive()
@@ -99,6 +103,12 @@ impl Builder {
     /// Sets how the writer waits for records. Default: [`Idle::Backoff`].
     pub fn idle(mut self, idle: Idle) -> Self {
         self.idle = idle;
+        self
+    }
+
+    /// Sets how a log call reads the time. Default: [`Clock::Ordered`].
+    pub fn clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
         self
     }
 
@@ -139,6 +149,7 @@ impl Builder {
 
         let mut control = CONTROL.lock();
         refuse_if_running()?;
+        control.clock = self.clock;
         prepare(&mut control)?;
         let before = gate::state();
         match before {

@@ -23,12 +23,13 @@ use std::time::{Duration, Instant};
 
 pub use builder::{Builder, builder};
 
+use crate::clock::{self, Clock};
 use crate::error::{FlushError, ShutdownError, StartError};
 use crate::futex::{self, Held, Lock};
 use crate::gate::{self, State};
 use crate::sink::ConsoleSink;
 use crate::writer::{self, Idle, Outlet, SINKS, Stop, Writer};
-use crate::{clock, region, stats, thread};
+use crate::{region, stats, thread};
 
 /// How long a shutdown may take where nobody says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -41,6 +42,7 @@ struct Control {
     shutdown_timeout: Duration,
     idle: Idle,
     core: WriterCore,
+    clock: Clock,
     hooked: bool,
 }
 
@@ -50,6 +52,7 @@ static CONTROL: Lock<Control> = Lock::new(Control {
     shutdown_timeout: SHUTDOWN_TIMEOUT,
     idle: Idle::Backoff,
     core: WriterCore::Last,
+    clock: Clock::Ordered,
     hooked: false,
 });
 
@@ -154,7 +157,7 @@ fn auto_start(control: &mut Held<'_, Control>) -> Result<(), StartError> {
 fn prepare(control: &mut Held<'_, Control>) -> Result<(), StartError> {
     thread::make_key();
     region::ensure().map_err(StartError::Memory)?;
-    clock::init();
+    clock::init(control.clock);
     if !control.hooked {
         control.hooked = true;
         exit::hook();

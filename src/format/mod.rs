@@ -14,8 +14,8 @@ use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
 use crate::record::{MAX_VALUES, Record, Value};
-pub(crate) use escape::{MAX_EXPANSION, push_escaped};
 use escape::push_quoted;
+pub(crate) use escape::{MAX_EXPANSION, push_escaped};
 pub(crate) use out::Out;
 use timestamp::Timestamp;
 

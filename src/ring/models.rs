@@ -186,7 +186,8 @@ mod spsc {
         loom::model(|| {
             with_static(Ring::<2>::new_boxed(), |ring| {
                 let mut producer = ring.producer();
-                let writer = thread::spawn(move || (1..=2).filter(|&user| push(&mut producer, 1, user)).count());
+                let writer =
+                    thread::spawn(move || (1..=2).filter(|&user| push(&mut producer, 1, user)).count());
                 let observer = thread::spawn(move || {
                     let counts = ring.counts();
                     assert!(counts.consumed <= counts.published, "{counts:?}");
@@ -259,7 +260,7 @@ mod overwrite {
 
     #[test]
     fn no_frame_is_torn_when_lapped_once() {
-        lapped::<64, 2>(3);
+        lapped::<64, 2>(4);
     }
 
     #[test]

@@ -149,8 +149,10 @@ pub fn quoted(text: &str) -> String {
     if !text.is_empty() && !text.contains(special) {
         return text.to_owned();
     }
-    let inner: String =
-        text.chars().map(|c| if matches!(c, '"' | '\\') { format!("\\{c}") } else { escape_char(c) }).collect();
+    let inner: String = text
+        .chars()
+        .map(|c| if matches!(c, '"' | '\\') { format!("\\{c}") } else { escape_char(c) })
+        .collect();
     format!("\"{inner}\"")
 }
 

@@ -1,4 +1,5 @@
 //! The command line.
+#![forbid(unsafe_code)]
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -108,7 +109,10 @@ fn options(matches: &ArgMatches) -> Options {
     Options {
         files: matches.get_many::<PathBuf>("files").into_iter().flatten().cloned().collect(),
         threads: matches.get_one("threads").copied().unwrap_or(1),
-        policy: Policy::ALL.into_iter().find(|policy| policy.name() == name("policy")).unwrap_or(Policy::BlockFor),
+        policy: Policy::ALL
+            .into_iter()
+            .find(|policy| policy.name() == name("policy"))
+            .unwrap_or(Policy::BlockFor),
         encoding: Encoding::ALL
             .into_iter()
             .find(|encoding| encoding.name() == name("encoding"))
@@ -132,7 +136,9 @@ fn command() -> Command {
 fn replay() -> Command {
     let option = |name: &'static str, value: &'static str| Arg::new(name).long(name).value_name(value);
     Command::new("replay")
-        .about("Logs the lines of real log files through the logger, and verifies every line that was written")
+        .about(
+            "Logs the lines of real log files through the logger, and verifies every line that was written",
+        )
         .long_about(ABOUT)
         .after_help(EXAMPLES)
         .arg(

@@ -1,5 +1,6 @@
 //! Whether a text in a log line is the text that was logged: the logger's escaping, written a second time,
 //! from its documentation and not from its code.
+#![forbid(unsafe_code)]
 
 use std::io::Write;
 

@@ -1,4 +1,5 @@
 //! The files to be replayed, in memory once, and where their lines begin.
+#![forbid(unsafe_code)]
 
 use std::fs::File;
 use std::io::Read;
@@ -73,9 +74,11 @@ impl Input {
         let (thread, threads) = (u64::from(thread), u64::from(threads));
         self.sources.iter().zip(1..).flat_map(move |(source, file)| {
             let first = (thread + threads - source.first % threads) % threads;
-            (first..source.lines())
-                .step_by(threads as usize)
-                .map(move |at| Line { text: source.line(at as usize), file, line: at + 1 })
+            (first..source.lines()).step_by(threads as usize).map(move |at| Line {
+                text: source.line(at as usize),
+                file,
+                line: at + 1,
+            })
         })
     }
 
@@ -172,7 +175,8 @@ mod tests {
 
     #[test]
     fn a_line_ends_at_a_newline_or_at_the_end() {
-        let lines = |text| Input::of(&[text]).share(0, 1).map(|line| line.text.to_owned()).collect::<Vec<_>>();
+        let lines =
+            |text| Input::of(&[text]).share(0, 1).map(|line| line.text.to_owned()).collect::<Vec<_>>();
         assert!(lines("").is_empty());
         assert_eq!(lines("\n"), [""]);
         assert_eq!(lines("a\n\nb\r\n"), ["a", "", "b\r"]);

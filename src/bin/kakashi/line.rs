@@ -1,4 +1,5 @@
 //! The form of a log line. Fields are read from the right: the text may hold anything.
+#![forbid(unsafe_code)]
 
 /// Bytes of a time, and how they look.
 pub const TIME: usize = 30;
@@ -46,7 +47,8 @@ impl Form<'_> {
         let rest = rest.strip_prefix(b" INFO  ").ok_or("the level INFO")?;
         let rest = rest.strip_prefix(self.target.as_bytes()).ok_or("the channel's name")?;
         let rest = rest.strip_prefix(b" ").and_then(|rest| rest.strip_prefix(self.location.as_bytes()));
-        let (_, rest) = rest.and_then(|rest| number(rest.strip_prefix(b":")?)).ok_or("the place of the statement")?;
+        let (_, rest) =
+            rest.and_then(|rest| number(rest.strip_prefix(b":")?)).ok_or("the place of the statement")?;
         let (thread, rest) =
             rest.strip_prefix(b" [replay-").and_then(number).ok_or("the name of a replaying thread")?;
         let rest = rest.strip_prefix(b"] ").ok_or("the name of a replaying thread")?;
@@ -117,7 +119,8 @@ mod tests {
 
     #[test]
     fn what_is_not_a_line_of_the_replay_is_refused() {
-        let good = "2026-11-23T11:54:34.123456789Z INFO  REPLAY src/a b.rs:42 [replay-3] x file=1 line=17 pass=0";
+        let good =
+            "2026-11-23T11:54:34.123456789Z INFO  REPLAY src/a b.rs:42 [replay-3] x file=1 line=17 pass=0";
         assert!(FORM.parse(good.as_bytes()).is_ok());
         for (from, to) in [
             ("2026-", "2026 "),

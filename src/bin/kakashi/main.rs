@@ -62,7 +62,10 @@ fn replay(options: &args::Options) -> Result<bool, Failure> {
     let file = output.read()?;
     verifier.read(file).map_err(|error| Failure::new(format_args!("cannot read {output} back: {error}")))?;
     let verdict = verifier.finish(&verify::Counts::from(&outcome.stats));
-    print(&report::Report { options, input: &input, output: &output, outcome: &outcome, verdict: &verdict }.to_string())?;
+    print(
+        &report::Report { options, input: &input, output: &output, outcome: &outcome, verdict: &verdict }
+            .to_string(),
+    )?;
     Ok(verdict.holds())
 }
 

@@ -1,0 +1,161 @@
+#!/usr/bin/env bash
+# Weakens the rings and lanes, one ordering or check at a time, in a copy of the sources, and shows which
+# of loom's models notices. A mutant that none catches makes the script fail, and so does one that does not
+# apply to the sources any more.
+#
+#   scripts/mutants.sh            all of them, some minutes
+#   scripts/mutants.sh floor      those whose name contains "floor"
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+only=${1:-}
+copy=$(mktemp -d)
+trap 'rm -rf "$copy"' EXIT
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/mutants"
+export RUSTFLAGS="--cfg kakashi_loom"
+export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3}
+failed=0 tried=0
+
+# run NAME FILE OLD NEW: makes the copy, replaces the one occurrence of OLD, runs the models. Sets `models` to
+# those that failed.
+run() {
+    local file=$2 text
+    git ls-files -co --exclude-standard -z | tar --null -cf - -T - | tar -xf - -C "$copy"
+    text=$(cat "$copy/$file")
+    local rest=${text#*"$3"}
+    if [[ $rest == "$text" || $rest == *"$3"* ]]; then
+        echo "STALE    $1: its text stands not exactly once in $file"
+        failed=1
+        return 1
+    fi
+    printf '%s\n' "${text/"$3"/"$4"}" >"$copy/$file"
+    if ! (cd "$copy" && cargo test -q --release --lib --no-run) >"$copy/build.log" 2>&1; then
+        echo "BROKEN   $1: it does not compile"
+        grep -m3 -A3 '^error' "$copy/build.log" || true
+        failed=1
+        return 1
+    fi
+    (cd "$copy" && timeout 600 cargo test -q --release --lib -- models) >"$copy/run.log" 2>&1 || true
+    models=$(sed -n 's/^    \(\S*models::\S*\)$/\1/p' "$copy/run.log" | sort -u | sed 's/.*models:://' | paste -sd, | sed 's/,/, /g')
+    tried=$((tried + 1))
+}
+
+# mutant NAME FILE OLD NEW: some model must fail.
+mutant() {
+    [[ $1 == *"$only"* ]] || return 0
+    run "$@" || return 0
+    if [[ -n $models ]]; then
+        echo "caught   $1: $models"
+    else
+        echo "MISSED   $1"
+        failed=1
+    fi
+}
+
+# redundant NAME FILE OLD NEW: no model fails, for the reason given beside the call. Shown, so that the reason
+# is looked at again when one does.
+redundant() {
+    [[ $1 == *"$only"* ]] || return 0
+    run "$@" || return 0
+    if [[ -z $models ]]; then
+        echo "survives $1, as it should"
+    else
+        echo "CAUGHT   $1, which was held to be redundant: $models"
+        failed=1
+    fi
+}
+
+spsc=src/ring/spsc.rs over=src/ring/overwrite.rs lane=src/lane.rs
+
+# The ring that refuses.
+mutant "spsc: publication Relaxed" $spsc \
+    'Self::move_to(&self.producer, value);' \
+    'self.producer.position.fetch_add((value.wrapping_sub(self.producer.position.load(Ordering::Relaxed) as usize) & Self::MASK) as u64, Ordering::Relaxed);'
+mutant "spsc: read position Relaxed" $spsc \
+    'Self::move_to(&self.consumer, value);' \
+    'self.consumer.position.fetch_add((value.wrapping_sub(self.consumer.position.load(Ordering::Relaxed) as usize) & Self::MASK) as u64, Ordering::Relaxed);'
+mutant "spsc: consumer looks Relaxed" $spsc \
+    'self.producer.position.load(Ordering::Acquire)' 'self.producer.position.load(Ordering::Relaxed)'
+mutant "spsc: producer looks Relaxed" $spsc \
+    'self.consumer.position.load(Ordering::Acquire) as usize' 'self.consumer.position.load(Ordering::Relaxed) as usize'
+mutant "spsc: credit not used up" $spsc 'self.credit -= slots;' 'let _ = slots;'
+mutant "spsc: credit not asked for again" $spsc 'self.credit = self.half.vacant_len();' 'if self.credit == 0 { self.credit = N; }'
+mutant "spsc: no filler" $spsc 'slots > 1 && slots > to_end' 'slots > 1 && slots > to_end + N'
+
+# The ring that overwrites; the letters are those of its proof.
+mutant "overwrite: publication Relaxed" $over \
+    'write.store(self.write, Ordering::Release)' 'write.store(self.write, Ordering::Relaxed)'
+mutant "overwrite: poll Relaxed" $over \
+    'self.snapshot = self.ring.producer.write.load(Ordering::Acquire)' \
+    'self.snapshot = self.ring.producer.write.load(Ordering::Relaxed)'
+mutant "overwrite: A, floor not raised" $over \
+    'self.ring.producer.floor.store(self.floor, Ordering::Relaxed);' ''
+mutant "overwrite: A, floor raised too little" $over \
+    'self.ring.producer.floor.store(self.floor, Ordering::Relaxed);' \
+    'self.ring.producer.floor.store(self.floor.saturating_sub(1), Ordering::Relaxed);'
+mutant "overwrite: B, words Relaxed" $over \
+    'store(word, Ordering::Release)' 'store(word, Ordering::Relaxed)'
+mutant "overwrite: B, sequence number Relaxed" $over \
+    '        self.ring.word(position, 0).store(self.sequence, Ordering::Release);
+        let dest' \
+    '        self.ring.word(position, 0).store(self.sequence, Ordering::Relaxed);
+        let dest'
+mutant "overwrite: B, filler Relaxed" $over \
+    'self.ring.word(position, PREFIX).store(Frame::filler(filler).0, Ordering::Release)' \
+    'self.ring.word(position, PREFIX).store(Frame::filler(filler).0, Ordering::Relaxed)'
+mutant "overwrite: C, sequence number Relaxed" $over \
+    'let sequence = self.ring.word(self.read, 0).load(Ordering::Acquire)' \
+    'let sequence = self.ring.word(self.read, 0).load(Ordering::Relaxed)'
+mutant "overwrite: C, frame word Relaxed" $over \
+    'Frame(self.ring.word(self.read, PREFIX).load(Ordering::Acquire))' \
+    'Frame(self.ring.word(self.read, PREFIX).load(Ordering::Relaxed))'
+mutant "overwrite: C, payload Relaxed" $over \
+    'ring.word(read, PREFIX + at * 8).load(Ordering::Acquire)' \
+    'ring.word(read, PREFIX + at * 8).load(Ordering::Relaxed)'
+mutant "overwrite: D, no look at the floor" $over \
+    'if self.ring.producer.floor.load(Ordering::Relaxed) > self.read' 'if false'
+mutant "overwrite: slots evicted one by one" $over \
+    'self.floor += frame.slots().clamp(1, N) as u64;' \
+    'self.floor += frame.slots().clamp(1, 1) as u64;'
+mutant "overwrite: missed frames not counted" $over \
+    'missed: sequence.wrapping_sub(self.sequence)' 'missed: 0'
+
+# Both loads are followed by others that order what matters.
+# The floor: a frame below the snapshot happens before the poll; D, not this load, tells what is newer.
+redundant "overwrite: the first look at the floor Relaxed" $over \
+    'self.read.max(self.ring.producer.floor.load(Ordering::Acquire))' \
+    'self.read.max(self.ring.producer.floor.load(Ordering::Relaxed))'
+# The read position: a word that the producer stores after it has seen the position cannot be read by a copy
+# made before the position was stored, since C would read from its own future.
+redundant "overwrite: release Relaxed" $over \
+    'self.ring.consumer.read.store(self.read, Ordering::Release)' \
+    'self.ring.consumer.read.store(self.read, Ordering::Relaxed)'
+
+# The lane.
+mutant "lane: release Relaxed" $lane \
+    'self.owner.store(RELEASED, Ordering::Release)' 'self.owner.store(RELEASED, Ordering::Relaxed)'
+mutant "lane: the writer's look Relaxed" $lane \
+    'self.owner.load(Ordering::Acquire)' 'self.owner.load(Ordering::Relaxed)'
+mutant "lane: claimed by load and store" $lane \
+    'self.owner.compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed).is_err()' \
+    'self.owner.load(Ordering::Acquire) != FREE || { self.owner.store(CLAIMED, Ordering::Relaxed); false }'
+mutant "lane: drops by load and store" $lane \
+    'self.0[cause as usize].fetch_add(by, Ordering::Relaxed);' 'add_owned(&self.0[cause as usize], by);'
+# The ring's `held` flag, swapped with AcqRel, hands the positions over as well.
+redundant "lane: claim Relaxed" $lane \
+    'compare_exchange(FREE, CLAIMED, Ordering::Acquire, Ordering::Relaxed)' \
+    'compare_exchange(FREE, CLAIMED, Ordering::Relaxed, Ordering::Relaxed)'
+redundant "lane: freeing Relaxed" $lane \
+    'self.owner.store(FREE, Ordering::Release)' 'self.owner.store(FREE, Ordering::Relaxed)'
+
+# The handshake, which stands in the models as in `cold::wait` and `writer::lanes`.
+mutant "waiting: announced by a store" src/models.rs \
+    'head.writer.waiting.swap(1, Ordering::AcqRel);' 'head.writer.waiting.store(1, Ordering::Release);'
+mutant "waiting: announced Relaxed" src/models.rs \
+    'head.writer.waiting.swap(1, Ordering::AcqRel);' 'head.writer.waiting.swap(1, Ordering::Relaxed);'
+mutant "waiting: the writer's swap Relaxed" src/models.rs \
+    'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::AcqRel) != 0)' \
+    'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::Relaxed) != 0)'
+
+((tried > 0)) || { echo "no mutant has that name"; exit 1; }
+exit $failed
