@@ -13,18 +13,16 @@ use crate::futex;
 pub enum State {
     /// Nothing was started yet; the first call starts the default backend.
     Idle = 0,
-    /// A backend is being started; calls wait for it.
-    Starting = 1,
     /// The default backend runs, started by a first call. A `start()` takes over from it.
-    AutoStarted = 2,
+    AutoStarted = 1,
     /// The backend runs, started by `Builder::start`.
-    Running = 3,
+    Running = 2,
     /// A shutdown was asked for and the writer is not gone yet.
-    Stopping = 4,
+    Stopping = 3,
     /// Shut down; calls are dropped and counted as `after_shutdown`.
-    Stopped = 5,
+    Stopped = 4,
     /// The default backend could not be started; calls are dropped and counted as `no_lane`.
-    Failed = 6,
+    Failed = 5,
 }
 
 static STATE: AtomicU32 = AtomicU32::new(State::Idle as u32);
@@ -37,11 +35,10 @@ pub fn state() -> State {
     // Acquire pairs with `set_state`: what was set up before (the region, the clock) is seen.
     match STATE.load(Ordering::Acquire) {
         0 => State::Idle,
-        1 => State::Starting,
-        2 => State::AutoStarted,
-        3 => State::Running,
-        4 => State::Stopping,
-        5 => State::Stopped,
+        1 => State::AutoStarted,
+        2 => State::Running,
+        3 => State::Stopping,
+        4 => State::Stopped,
         _ => State::Failed,
     }
 }
@@ -63,9 +60,9 @@ pub(crate) fn is_abandoned() -> bool {
 }
 
 impl State {
-    /// Whether a writer takes records, or will in a moment.
+    /// Whether a writer takes records.
     pub(crate) fn is_open(self) -> bool {
-        matches!(self, State::Starting | State::AutoStarted | State::Running)
+        matches!(self, State::AutoStarted | State::Running)
     }
 }
 

@@ -88,6 +88,10 @@ impl Drops {
     pub(crate) fn get(&self, cause: Cause) -> u64 {
         self.0[cause as usize].load(Ordering::Relaxed)
     }
+
+    pub(crate) fn total(&self) -> u64 {
+        Cause::ALL.iter().map(|&cause| self.get(cause)).sum()
+    }
 }
 
 /// The producer's counters.
@@ -110,7 +114,7 @@ pub struct WriterCounters {
     /// A producer sleeps on this word until slots are released.
     pub(crate) waiting: AtomicU32,
     /// Drops that were told in the log.
-    pub(crate) told: AtomicU64,
+    pub(crate) told: Drops,
     /// The most slots that were ever seen occupied.
     pub(crate) high_water: AtomicU64,
     /// Records that no writer will take: published after a shutdown had closed the ring.
@@ -193,7 +197,7 @@ impl LaneHead {
     #[cold]
     pub(crate) fn dropped(&self, cause: Cause, tick: u64) {
         let counters = &self.producer;
-        if self.drops_in_all() == self.writer.told.load(Ordering::Relaxed) {
+        if !self.has_untold() {
             counters.first_drop.store(tick, Ordering::Relaxed);
         }
         counters.last_drop.store(tick, Ordering::Relaxed);
@@ -202,7 +206,12 @@ impl LaneHead {
 
     /// Drops that the producing side counted.
     pub(crate) fn drops_in_all(&self) -> u64 {
-        Cause::ALL.iter().map(|&cause| self.producer.drops.get(cause)).sum()
+        self.producer.drops.total()
+    }
+
+    /// Whether drops were counted that the log does not tell of yet.
+    pub(crate) fn has_untold(&self) -> bool {
+        self.producer.drops.total() != self.writer.told.total()
     }
 
     /// Remembers how full the ring was.
@@ -252,7 +261,7 @@ mod tests {
         head.dropped(Cause::Newest, 9);
         assert_eq!(head.producer.first_drop.load(Ordering::Relaxed), 5);
         assert_eq!(head.producer.last_drop.load(Ordering::Relaxed), 9);
-        head.writer.told.store(head.drops_in_all(), Ordering::Relaxed);
+        head.writer.told.add(Cause::Newest, 2);
         head.dropped(Cause::WaitExpired, 20);
         assert_eq!(head.producer.first_drop.load(Ordering::Relaxed), 20);
         assert_eq!(head.drops_in_all(), 3);

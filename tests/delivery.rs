@@ -11,12 +11,12 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use common::{
-    Directory, Gate, HANG, Held, alone, conserved, dispatch, lines_of, message, messages, notices, number, scenario,
-    until,
+    Directory, Gate, HANG, Held, alone, conserved, dispatch, lines_of, message, messages, notices, number,
+    scenario, until,
 };
 use kakashi::{
-    ConsoleSink, FileSink, FlushError, LevelFilter, MemorySink, NullSink, ShutdownError, Sink, SinkOptions, StartError,
-    State, error, info, warn,
+    ConsoleSink, FileSink, FlushError, LevelFilter, MemorySink, NullSink, ShutdownError, Sink, SinkOptions,
+    StartError, State, error, info, warn,
 };
 
 #[test]
@@ -76,7 +76,10 @@ fn child() {
                     scope.spawn(move || {
                         started.wait();
                         for n in 0.. {
-                            info!("thread={thread} n={n}", text = "some more text, so that the lines are not short");
+                            info!(
+                                "thread={thread} n={n}",
+                                text = "some more text, so that the lines are not short"
+                            );
                         }
                     });
                 }
@@ -171,10 +174,14 @@ fn start_errors_say_what_and_where() {
         let [soft, hard] = ["soft", "hard"].map(|name| directory.file(name));
         std::os::unix::fs::symlink(&path, &soft).unwrap();
         std::fs::hard_link(&path, &hard).unwrap();
-        let through_dots = directory.file("../").join(directory.file("").file_name().unwrap()).join("app.log");
+        let through_dots =
+            directory.file("../").join(directory.file("").file_name().unwrap()).join("app.log");
         for second in [&path, &soft, &hard, &through_dots] {
-            let error =
-                kakashi::builder().sink(FileSink::append(&path)).sink(FileSink::create(second)).start().unwrap_err();
+            let error = kakashi::builder()
+                .sink(FileSink::append(&path))
+                .sink(FileSink::create(second))
+                .start()
+                .unwrap_err();
             match &error {
                 StartError::DuplicateSink { path } => assert_eq!(path, second),
                 other => panic!("{other:?}"),
@@ -182,10 +189,14 @@ fn start_errors_say_what_and_where() {
             assert!(error.to_string().contains(second.to_str().unwrap()), "{error}");
         }
         let fresh = directory.file("fresh.log");
-        let error =
-            kakashi::builder().sink(FileSink::append(&fresh)).sink(FileSink::append(&fresh)).start().unwrap_err();
+        let error = kakashi::builder()
+            .sink(FileSink::append(&fresh))
+            .sink(FileSink::append(&fresh))
+            .start()
+            .unwrap_err();
         assert!(matches!(error, StartError::DuplicateSink { .. }), "{error:?}");
-        let error = kakashi::builder().sink(ConsoleSink::stderr()).sink(ConsoleSink::stderr()).start().unwrap_err();
+        let error =
+            kakashi::builder().sink(ConsoleSink::stderr()).sink(ConsoleSink::stderr()).start().unwrap_err();
         assert!(matches!(error, StartError::DuplicateSink { .. }), "{error:?}");
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "what was there\n");
 
@@ -282,7 +293,8 @@ fn start_takes_over_from_the_default_backend() {
         let mut next = HashMap::new();
         let lines = lines_of(&path);
         // In order: first what went to standard error, then what went to the file.
-        for message in messages(&ended.stderr.lines().collect::<Vec<_>>()).into_iter().chain(messages(&lines)) {
+        for message in messages(&ended.stderr.lines().collect::<Vec<_>>()).into_iter().chain(messages(&lines))
+        {
             let next = next.entry(number(message, "thread=")).or_insert(0);
             assert_eq!(number(message, "n="), *next, "round {round}: {message}");
             *next += 1;
@@ -346,7 +358,11 @@ fn before_and_after(path: &str) {
     }
     std::thread::spawn(|| info!("after, of another thread")).join().unwrap();
     let stats = conserved();
-    assert_eq!((stats.messages_written, stats.queue_size, stats.dropped.after_shutdown), (2, 0, 201), "{stats}");
+    assert_eq!(
+        (stats.messages_written, stats.queue_size, stats.dropped.after_shutdown),
+        (2, 0, 201),
+        "{stats}"
+    );
     assert_eq!(stats.messages_dropped, 201);
     assert!(kakashi::prepare_thread().is_ok() || kakashi::state() == State::Stopped);
 
@@ -361,7 +377,11 @@ fn before_and_after(path: &str) {
     std::thread::spawn(|| info!("again, of another thread")).join().unwrap();
     kakashi::flush(HANG).unwrap();
     let stats = conserved();
-    assert_eq!((stats.messages_written, stats.queue_size, stats.dropped.after_shutdown), (4, 0, 20_201), "{stats}");
+    assert_eq!(
+        (stats.messages_written, stats.queue_size, stats.dropped.after_shutdown),
+        (4, 0, 20_201),
+        "{stats}"
+    );
     let report = guard.shutdown(HANG).unwrap();
     assert_eq!((report.messages_written, report.messages_dropped), (4, 20_201));
 }
@@ -416,7 +436,10 @@ fn a_shutdown_that_times_out_goes_on() {
         assert_eq!(kakashi::state(), State::Stopping);
         let error = kakashi::builder().sink(NullSink).start().unwrap_err();
         assert!(matches!(error, StartError::StillStopping), "{error:?}");
-        assert!(matches!(kakashi::flush(Duration::from_millis(10)), Err(FlushError::TimedOut { unwritten: 10 })));
+        assert!(matches!(
+            kakashi::flush(Duration::from_millis(10)),
+            Err(FlushError::TimedOut { unwritten: 10 })
+        ));
         assert!(kakashi::shutdown_async_backend(Duration::ZERO).is_err());
         info!("too late");
         assert_eq!(conserved().calls, 11);
@@ -484,7 +507,10 @@ fn a_call_that_overlaps_a_shutdown_is_written_or_counted() {
                 let guard = kakashi::builder().sink(memory.clone()).start().unwrap();
                 until("some are written", || kakashi::stats().messages_written() > before + 100);
                 let report = guard.shutdown(HANG).unwrap();
-                assert_eq!(memory.lines().len() as u64, report.messages_written + notices(&memory.lines()).len() as u64);
+                assert_eq!(
+                    memory.lines().len() as u64,
+                    report.messages_written + notices(&memory.lines()).len() as u64
+                );
                 before = report.messages_written;
                 assert_eq!(kakashi::state(), State::Stopped);
             }
@@ -494,7 +520,11 @@ fn a_call_that_overlaps_a_shutdown_is_written_or_counted() {
         let lines = memory.lines();
         let made: u64 = calls.iter().map(|calls| calls.load(Ordering::Relaxed)).sum();
         assert_eq!((stats.calls, stats.queue_size), (made, 0), "{stats}");
-        assert_eq!(stats.messages_dropped, stats.dropped.after_shutdown + stats.dropped.wait_expired, "{stats}");
+        assert_eq!(
+            stats.messages_dropped,
+            stats.dropped.after_shutdown + stats.dropped.wait_expired,
+            "{stats}"
+        );
         let mut next = [0; THREADS];
         for message in messages(&lines) {
             let (thread, n) = (number(message, "thread=") as usize, number(message, "n="));
@@ -525,12 +555,10 @@ fn the_writer_does_not_wait_for_itself() {
         let guard = kakashi::builder().sink(Asks).start().unwrap();
         info!("one");
         kakashi::flush(HANG).unwrap();
-        assert_eq!(*SEEN.lock().unwrap(), [
-            "Err(WouldDeadlock)",
-            "Err(WouldDeadlock)",
-            "Err(WouldDeadlock)",
-            "Err(AlreadyRunning)"
-        ]);
+        assert_eq!(
+            *SEEN.lock().unwrap(),
+            ["Err(WouldDeadlock)", "Err(WouldDeadlock)", "Err(WouldDeadlock)", "Err(AlreadyRunning)"]
+        );
         guard.shutdown(HANG).unwrap();
         conserved();
     });
@@ -669,7 +697,10 @@ fn exit_while_threads_log_tears_nothing() {
         assert_eq!(ended.status.code(), Some(7), "{ended}");
         let mut next = [0; 8];
         for message in messages(&lines_of(&path)) {
-            assert!(message.ends_with("text=\"some more text, so that the lines are not short\""), "{message}");
+            assert!(
+                message.ends_with("text=\"some more text, so that the lines are not short\""),
+                "{message}"
+            );
             let next = &mut next[number(message, "thread=") as usize];
             assert_eq!(number(message, "n="), *next, "{message}");
             *next += 1;
@@ -752,7 +783,10 @@ fn hand_over(token: Arc<dyn Token>, turns: u64, pinned: bool) {
     let lines = memory.lines();
     let turns_written: Vec<_> = messages(&lines).iter().map(|message| number(message, "turn=")).collect();
     let inversions: Vec<_> = turns_written.windows(2).filter(|pair| pair[0] >= pair[1]).take(10).collect();
-    assert!(inversions.is_empty(), "a call that returned before another began stands behind it: {inversions:?}");
+    assert!(
+        inversions.is_empty(),
+        "a call that returned before another began stands behind it: {inversions:?}"
+    );
     assert_eq!(turns_written.len() as u64, turns);
     conserved();
     guard.shutdown(HANG).unwrap();

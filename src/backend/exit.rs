@@ -1,10 +1,12 @@
 //! The end of the process by `exit` (so also by the return of `main`): what is queued is written first.
 
 use std::io::Write;
+use std::time::Duration;
 
 use super::{CONTROL, SHUTDOWN_TIMEOUT, shutdown};
 use crate::error::ShutdownError;
-use crate::{gate, thread};
+use crate::gate::{self, State};
+use crate::thread;
 
 pub(super) fn hook() {
     // SAFETY: `at_exit` is a function for the life of the program. A failure (no memory for the 33rd
@@ -13,7 +15,8 @@ pub(super) fn hook() {
 }
 
 extern "C" fn at_exit() {
-    if !gate::state().is_open() {
+    let state = gate::state();
+    if !state.is_open() && state != State::Stopping {
         return;
     }
     if thread::is_writer() {
@@ -21,7 +24,11 @@ extern "C" fn at_exit() {
         report(crate::stats::stats().queue_size(), "a sink ended the process");
         return;
     }
-    let timeout = CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout);
+    let timeout = match state {
+        // A shutdown has waited already.
+        State::Stopping => Duration::ZERO,
+        _ => CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout),
+    };
     if let Err(ShutdownError::TimedOut { unwritten }) = shutdown(timeout, None) {
         report(unwritten, &format!("within {timeout:?}"));
     }

@@ -18,6 +18,7 @@ mod fork;
 pub(crate) mod tickets;
 
 use core::sync::atomic::{AtomicU32, Ordering};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -123,7 +124,7 @@ pub(crate) fn ensure_open() -> bool {
         match gate::state() {
             State::AutoStarted | State::Running => return true,
             State::Stopping | State::Stopped | State::Failed => return false,
-            State::Idle | State::Starting => {}
+            State::Idle => {}
         }
         let mut control = CONTROL.lock();
         if gate::state() != State::Idle {
@@ -178,7 +179,12 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
     let blocked = SignalsBlocked::now();
     let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {
         pin(core);
-        writer.run();
+        // What a sink or the program's error function throws is caught where it is called; this is for
+        // a mistake of our own: waiting callers are let go, and it is said.
+        if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+            gate::set_state(State::Failed);
+            exit::say("kakashi: the writer panicked; records are dropped from now on");
+        }
         WRITER_RUNS.store(0, Ordering::Release);
         futex::wake_all(&WRITER_RUNS);
     });
@@ -298,7 +304,7 @@ fn shutdown(timeout: Duration, generation: Option<u64>) -> Result<ShutdownReport
         return Ok(ShutdownReport::now());
     }
     match gate::state() {
-        State::Idle | State::Starting | State::Stopped | State::Failed => return Ok(ShutdownReport::now()),
+        State::Idle | State::Stopped | State::Failed => return Ok(ShutdownReport::now()),
         State::AutoStarted | State::Running => {
             gate::set_state(State::Stopping);
             writer::ask_to_stop(Stop::Close);

@@ -96,9 +96,8 @@ pub(crate) fn flush(timeout: Duration, sync: bool) -> Result<(), FlushError> {
     if thread::is_writer() {
         return Err(FlushError::WouldDeadlock);
     }
-    if matches!(gate::state(), State::Idle | State::Stopped | State::Failed) {
-        // Nothing was logged, or the shutdown has written all.
-        return Ok(());
+    if let Some(result) = without_writer() {
+        return result;
     }
     let deadline = futex::deadline(timeout);
     let mine = {
@@ -126,12 +125,23 @@ pub(crate) fn flush(timeout: Duration, sync: bool) -> Result<(), FlushError> {
                 return failure.map_or(Ok(()), |failure| Err(FlushError::Sink(failure.to_error())));
             }
         }
-        if matches!(gate::state(), State::Stopped) {
-            return Ok(());
+        if let Some(result) = without_writer() {
+            return result;
         }
         let Some(left) = futex::remaining(deadline) else {
             return Err(FlushError::TimedOut { unwritten: stats::stats().queue_size() });
         };
         futex::wait(&COMPLETIONS, seen, Some(left.min(Duration::from_millis(100))));
+    }
+}
+
+/// The result where no writer will come: nothing was logged, or the shutdown has written all.
+fn without_writer() -> Option<Result<(), FlushError>> {
+    match gate::state() {
+        State::Idle | State::Stopped => Some(Ok(())),
+        State::Failed => {
+            Some(Err(FlushError::Sink(std::io::Error::other("there is no backend: it could not be started"))))
+        }
+        _ => None,
     }
 }

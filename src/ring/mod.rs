@@ -200,8 +200,8 @@ pub trait Consumer: Send {
     /// Steps over `slots` slots of the run, which hold `frames` frames (fillers do not count).
     fn advance(&mut self, slots: usize, frames: u64);
 
-    /// Gives the slots that were stepped over back to the producer.
-    fn release(&mut self);
+    /// Gives the slots that were stepped over back to the producer, and says whether there were any.
+    fn release(&mut self) -> bool;
 
     /// How many slots were ever stepped over.
     fn position(&self) -> u64;

@@ -353,9 +353,14 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
         }
     }
 
-    fn release(&mut self) {
-        // Release pairs with the Acquire in `evict`.
-        self.ring.consumer.read.store(self.read, Ordering::Release);
+    fn release(&mut self) -> bool {
+        let released = &self.ring.consumer.read;
+        let moved = released.load(Ordering::Relaxed) != self.read;
+        if moved {
+            // Release pairs with the Acquire in `evict`.
+            released.store(self.read, Ordering::Release);
+        }
+        moved
     }
 
     fn position(&self) -> u64 {

@@ -372,14 +372,16 @@ impl<const B: usize, const N: usize> Consumer for SpscConsumer<B, N> {
         self.frames += frames;
     }
 
-    fn release(&mut self) {
-        if self.cursor != self.released {
-            crate::sync::add_owned(&self.half.rb().consumer.frames, self.frames);
-            self.frames = 0;
-            // SAFETY: these slots were read; nothing refers to them any more.
-            unsafe { self.half.advance_read_index((self.cursor - self.released) as usize) };
-            self.released = self.cursor;
+    fn release(&mut self) -> bool {
+        if self.cursor == self.released {
+            return false;
         }
+        crate::sync::add_owned(&self.half.rb().consumer.frames, self.frames);
+        self.frames = 0;
+        // SAFETY: these slots were read; nothing refers to them any more.
+        unsafe { self.half.advance_read_index((self.cursor - self.released) as usize) };
+        self.released = self.cursor;
+        true
     }
 
     fn position(&self) -> u64 {

@@ -31,7 +31,6 @@ struct Cursor {
     snapshot: u64,
     /// A flush or a stop waits until the writer stands here.
     target: Option<u64>,
-    told: [u64; CAUSES],
     /// Drops were counted since they were last told, the first one at this tick.
     dropped_at: Option<u64>,
 }
@@ -44,11 +43,6 @@ impl Cursor {
     fn new(lane: LaneRef, channel: &'static dyn AnyChannel) -> Self {
         let consumer = lane.ring.consumer();
         let snapshot = consumer.position();
-        let mut told = [0; CAUSES];
-        for (told, cause) in told.iter_mut().zip(Cause::ALL) {
-            *told = lane.head.producer.drops.get(cause);
-        }
-        let unspoken = lane.head.drops_in_all() != lane.head.writer.told.load(Ordering::Relaxed);
         Cursor {
             lane,
             channel,
@@ -65,8 +59,6 @@ impl Cursor {
             released: false,
             snapshot,
             target: None,
-            // An earlier writer left drops untold: they are told as a whole.
-            told: if unspoken { [0; CAUSES] } else { told },
             dropped_at: None,
         }
     }
@@ -80,11 +72,8 @@ impl Cursor {
             self.thread = self.lane.head.thread();
             self.lane.head.note_fill(self.lane.ring.counts().occupied);
         }
-        if self.dropped_at.is_none() {
-            let drops = self.lane.head.drops_in_all();
-            if drops != self.lane.head.writer.told.load(Ordering::Relaxed) {
-                self.dropped_at = Some(self.lane.head.producer.first_drop.load(Ordering::Relaxed));
-            }
+        if self.dropped_at.is_none() && self.lane.head.has_untold() {
+            self.dropped_at = Some(self.lane.head.producer.first_drop.load(Ordering::Relaxed));
         }
         if self.tick.is_none() {
             self.load();
@@ -150,12 +139,11 @@ impl Cursor {
 
     fn release(&mut self) {
         self.tell_consumer();
-        self.consumer.release();
+        let moved = self.consumer.release();
+        // The other side is `cold::wait`: both read-modify-write the one word, so that either this
+        // sees the 1, or the producer, whose swap comes later, sees the slots released above.
         let waiting = &self.lane.head.writer.waiting;
-        // Read first: the word is rarely set, and a swap would take the line from whoever reads it.
-        // A producer that sets it after this read naps 10 ms at most and looks again by itself; the
-        // swap makes that rare. See `cold::wait` for the other side.
-        if waiting.load(Ordering::Relaxed) != 0 && waiting.swap(0, Ordering::AcqRel) != 0 {
+        if moved && waiting.swap(0, Ordering::AcqRel) != 0 {
             crate::futex::wake_all(waiting);
         }
         if self.released && self.tick.is_none() && self.consumer.position() >= self.snapshot {
@@ -294,10 +282,6 @@ impl Lanes {
         let frame = cursor.frame();
         cursor.pass(frame, 1);
         cursor.load();
-        // A producer that waits need not wait for the whole round.
-        if cursor.slots * 8 >= cursor.run.len / cursor.run.slot_bytes && cursor.slots > 64 {
-            cursor.tell_consumer();
-        }
     }
 
     /// Whether records are at hand that were too young for the round.
@@ -348,15 +332,12 @@ impl Lanes {
         }
         if let Some(first) = cursor.dropped_at.filter(|&first| before.is_none_or(|tick| first < tick)) {
             cursor.dropped_at = None;
-            let counters = &cursor.lane.head.producer;
-            let mut in_all = 0;
+            let (counters, told) = (&cursor.lane.head.producer, &cursor.lane.head.writer.told);
             for cause in Cause::ALL {
-                let now = counters.drops.get(cause);
-                dropped.causes[cause as usize] += now - cursor.told[cause as usize];
-                cursor.told[cause as usize] = now;
-                in_all += now;
+                let new = counters.drops.get(cause) - told.get(cause);
+                told.add(cause, new);
+                dropped.causes[cause as usize] += new;
             }
-            cursor.lane.head.writer.told.store(in_all, Ordering::Relaxed);
             dropped.thread = cursor.lane.head.thread();
             dropped.from = dropped.from.min(first);
             dropped.to = dropped.to.max(counters.last_drop.load(Ordering::Relaxed)).max(dropped.from);

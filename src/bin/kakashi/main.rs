@@ -20,10 +20,10 @@ use args::Asked;
 
 /// Why there is no result: what is wrong, where, and what to do about it.
 #[derive(Debug)]
-pub struct Failure(String);
+pub(crate) struct Failure(String);
 
 impl Failure {
-    pub fn new(message: impl fmt::Display) -> Self {
+    pub(crate) fn new(message: impl fmt::Display) -> Self {
         Failure(message.to_string())
     }
 }

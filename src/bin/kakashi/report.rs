@@ -36,7 +36,7 @@ impl fmt::Display for Report<'_> {
         let per_second = |count: u64| count as f64 / seconds;
         writeln!(
             f,
-            "records     {} in {seconds:.3} s until the file was complete: {:.0} records/s (calls over after {:.3} s)",
+            "records     {} logged in {seconds:.3} s until the file was complete: {:.0} records/s (calls over after {:.3} s)",
             verdict.total,
             per_second(verdict.total),
             outcome.calling.as_secs_f64()
