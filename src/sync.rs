@@ -29,5 +29,20 @@ impl<T> core::ops::Deref for Line<T> {
 /// Relaxed: the value is a statistic; nothing is read on the strength of it.
 #[inline(always)]
 pub(crate) fn add_owned(counter: &AtomicU64, by: u64) {
-    counter.store(counter.load(Ordering::Relaxed).wrapping_add(by), Ordering::Relaxed);
+    counter.store(load_owned(counter).wrapping_add(by), Ordering::Relaxed);
+}
+
+/// Reads what only the calling side writes: its own last store, or that of the thread that handed the
+/// side over to it.
+///
+/// Under loom this is no step of the schedule, and a check that there is one writer. A load would be a
+/// mistake there: loom remembers only the last access of each atomic, so that a load before this side's
+/// store hides the other side's load before that, and the schedules with the store in front are not tried.
+#[inline(always)]
+pub(crate) fn load_owned(own: &AtomicU64) -> u64 {
+    #[cfg(not(kakashi_loom))]
+    return own.load(Ordering::Relaxed);
+    #[cfg(kakashi_loom)]
+    // SAFETY: loom panics when a store does not happen before this.
+    return unsafe { own.unsync_load() };
 }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{CONTROL, Guard, SHUTDOWN_TIMEOUT, WriterCore, join_writer, prepare, spawn};
+use super::{CONTROL, Guard, SHUTDOWN_TIMEOUT, WriterCore, cores, join_writer, prepare, spawn};
 use crate::clock::Clock;
 use crate::error::StartError;
 use crate::futex;
@@ -94,7 +94,7 @@ impl Builder {
     }
 
     /// Pins the writer to a core, or leaves it to the scheduler (`None`). Default: the last core of those
-    /// that the process may use, if there are more than one.
+    /// that the process could use when it began, if there are more than one.
     pub fn writer_core(mut self, core: Option<usize>) -> Self {
         self.core = core.map_or(WriterCore::Any, WriterCore::Core);
         self
@@ -180,8 +180,7 @@ impl Builder {
 
     fn check_core(&self) -> Result<(), StartError> {
         let WriterCore::Core(core) = self.core else { return Ok(()) };
-        let allowed: Vec<usize> =
-            core_affinity::get_core_ids().unwrap_or_default().into_iter().map(|id| id.id).collect();
+        let allowed = cores::allowed();
         if allowed.contains(&core) { Ok(()) } else { Err(StartError::WriterCore { core, allowed }) }
     }
 }

@@ -13,6 +13,7 @@
 //! needed for that, and no fence between the two sides.
 
 mod builder;
+mod cores;
 mod exit;
 mod fork;
 pub(crate) mod tickets;
@@ -203,15 +204,12 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
 }
 
 fn pin(core: WriterCore) {
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let id = match core {
-        WriterCore::Any => None,
-        WriterCore::Last => cores.last().filter(|_| cores.len() > 1).copied(),
-        WriterCore::Core(core) => cores.into_iter().find(|id| id.id == core),
-    };
-    if let Some(id) = id {
+    let allowed = cores::allowed();
+    match core {
+        WriterCore::Core(core) => cores::pin_to(core),
+        WriterCore::Last if allowed.len() > 1 => cores::pin_to(allowed[allowed.len() - 1]),
         // A writer that cannot be pinned still writes.
-        core_affinity::set_for_current(id);
+        WriterCore::Last | WriterCore::Any => cores::unpin(),
     }
 }
 

@@ -26,7 +26,7 @@
 //! per frame. Relaxed words between fences would be as right, but neither sanitizer nor reader can
 //! check them as easily; on x86_64 a Release store is a plain one.
 
-use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned};
+use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned, load_owned};
 
 use super::{
     Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run,
@@ -165,7 +165,7 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
         self.floor = self.floor.max(self.ring.consumer.read.load(Ordering::Acquire).min(self.write));
         while self.floor < needed {
             // Relaxed: this thread (or one that handed the ring over) wrote the word.
-            let frame = Frame(self.ring.word(self.floor, PREFIX).load(Ordering::Relaxed));
+            let frame = Frame(load_owned(self.ring.word(self.floor, PREFIX)));
             // A frame of this ring has 1..=N/2 slots; the bounds keep a damaged one from ending
             // progress.
             self.floor += frame.slots().clamp(1, N) as u64;
@@ -174,7 +174,7 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
         let sequence = if self.floor == self.write {
             self.sequence
         } else {
-            self.ring.word(self.floor, 0).load(Ordering::Relaxed)
+            load_owned(self.ring.word(self.floor, 0))
         };
         // A statistic, hence Relaxed.
         self.ring.producer.floor_sequence.store(sequence, Ordering::Relaxed);
@@ -355,7 +355,7 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
 
     fn release(&mut self) -> bool {
         let released = &self.ring.consumer.read;
-        let moved = released.load(Ordering::Relaxed) != self.read;
+        let moved = load_owned(released) != self.read;
         if moved {
             // Release pairs with the Acquire in `evict`.
             released.store(self.read, Ordering::Release);

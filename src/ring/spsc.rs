@@ -22,7 +22,7 @@ use ringbuf::wrap::Wrap as _;
 use ringbuf::wrap::caching::{CachingCons, CachingProd};
 
 use super::{Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingMemory, RingView, Run};
-use crate::sync::{AtomicBool, AtomicU64, Line, Ordering};
+use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
 
 /// One slot: `B` bytes, nothing known about them.
 #[derive(Clone, Copy)]
@@ -83,7 +83,7 @@ impl<const B: usize, const N: usize> Spsc<B, N> {
     fn move_to(side: &Side, index: usize) {
         // Relaxed: this side is the position's only writer. Release: the slots passed so far are
         // the other side's, which pairs with an Acquire in `read_index` or `write_index`.
-        let position = side.position.load(Ordering::Relaxed);
+        let position = load_owned(&side.position);
         let step = index.wrapping_sub(position as usize) & Self::MASK;
         side.position.store(position + step as u64, Ordering::Release);
     }

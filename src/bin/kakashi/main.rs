@@ -10,6 +10,7 @@ mod output;
 mod progress;
 mod replay;
 mod report;
+mod verdict;
 mod verify;
 
 use std::fmt;

@@ -8,7 +8,7 @@ use crate::input::Input;
 use crate::latency::TIMER;
 use crate::output::Output;
 use crate::replay::Outcome;
-use crate::verify::Verdict;
+use crate::verdict::Verdict;
 
 pub struct Report<'a> {
     pub options: &'a Options,

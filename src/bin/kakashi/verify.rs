@@ -5,7 +5,7 @@
 //! and a number per thread.
 #![forbid(unsafe_code)]
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::io::{self, BufRead};
 
 use kakashi::AsyncStats;
@@ -16,6 +16,7 @@ use crate::escaped::{self, Shown};
 use crate::input::Input;
 use crate::line::{self, Form, Line, Record, TIME};
 use crate::replay;
+use crate::verdict::{Excerpt, Mismatches, TOLD, Verdict};
 
 /// What the logger says of itself.
 #[derive(Clone, Debug, Default)]
@@ -41,26 +42,6 @@ impl From<&AsyncStats> for Counts {
             late: stats.late,
             notices: stats.notices,
             bytes: stats.bytes_written,
-        }
-    }
-}
-
-/// Mismatches that are told one by one.
-const TOLD: usize = 5;
-
-/// What does not hold.
-#[derive(Debug, Default)]
-struct Mismatches {
-    told: Vec<String>,
-    count: u64,
-}
-
-impl Mismatches {
-    #[cold]
-    fn add(&mut self, what: impl Display) {
-        self.count += 1;
-        if self.told.len() < TOLD {
-            self.told.push(what.to_string());
         }
     }
 }
@@ -297,64 +278,6 @@ fn may_drop(policy: Policy, cause: &str, threads: u64) -> bool {
         // Threads that share a ring wait for their turn at it, and not for ever.
         (_, "no_lane") => threads > u64::from(replay::LANES),
         _ => false,
-    }
-}
-
-/// The beginning of a line, to be shown.
-struct Excerpt<'a>(&'a [u8]);
-
-impl Display for Excerpt<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const BYTES: usize = 100;
-        write!(f, "\"{}\"", self.0.get(..BYTES).unwrap_or(self.0).escape_ascii())?;
-        if self.0.len() > BYTES { write!(f, " and {} bytes", self.0.len() - BYTES) } else { Ok(()) }
-    }
-}
-
-/// What was found.
-#[derive(Debug)]
-pub struct Verdict {
-    pub total: u64,
-    /// Records in the file.
-    pub kept: u64,
-    /// Bytes of the file.
-    pub bytes: u64,
-    dropped: Vec<(String, u64)>,
-    /// Lines whose time is lower than that of a line before them.
-    pub unordered: u64,
-    /// Texts that are cut.
-    pub cut: u64,
-    /// Lines of the logger's own.
-    pub notices: u64,
-    mismatches: Mismatches,
-}
-
-impl Verdict {
-    pub fn holds(&self) -> bool {
-        self.mismatches.count == 0
-    }
-}
-
-impl Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Verdict { total, kept, .. } = self;
-        if !self.holds() {
-            let Mismatches { told, count } = &self.mismatches;
-            write!(
-                f,
-                "NOT VERIFIED: {count} {}",
-                if *count == 1 { "mismatch" } else { "mismatches, the first:" }
-            )?;
-            return told.iter().try_for_each(|mismatch| write!(f, "\n  {mismatch}"));
-        }
-        write!(f, "verified: {kept} of {total} records in the file")?;
-        if !self.dropped.is_empty() {
-            let sum: u64 = self.dropped.iter().map(|(_, count)| count).sum();
-            let causes: Vec<_> =
-                self.dropped.iter().map(|(cause, count)| format!("{cause}={count}")).collect();
-            write!(f, ", {sum} dropped ({})", causes.join(" "))?;
-        }
-        Ok(())
     }
 }
 
