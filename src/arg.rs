@@ -137,9 +137,7 @@ integers! {
 unsafe fn put_digits<D: Dest>(dest: D, at: usize, text: &[u8], cell: usize) {
     // SAFETY: as the caller promised; words behind the text are not stored.
     unsafe {
-        if cell == 8 {
-            dest.put(at, first_word(text));
-        } else if text.len() <= 8 {
+        if cell == 8 || text.len() <= 8 {
             dest.put(at, first_word(text));
         } else {
             dest.put_bytes(at, text);

@@ -1,5 +1,6 @@
 //! Whether records are taken, and how the writer is woken: the little that the calling threads'
 //! side and the backend both need to know of each other.
+#![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;

@@ -108,11 +108,11 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
         Lane::Own(head) => {
             // SAFETY: the lane is this thread's, and its state is BUSY.
             let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
-            if cold::wait_for_room::<C, _>(handle, head, producer, slots) {
-                if let Some(grant) = producer.reserve(slots) {
-                    // SAFETY: that many slots were reserved.
-                    unsafe { fill::<C, V, _>(grant, clock::tick(), user, values, at, cap) };
-                }
+            if cold::wait_for_room::<C, _>(handle, head, producer, slots)
+                && let Some(grant) = producer.reserve(slots)
+            {
+                // SAFETY: that many slots were reserved.
+                unsafe { fill::<C, V, _>(grant, clock::tick(), user, values, at, cap) };
             }
             Some(*head)
         }

@@ -8,6 +8,7 @@
 //! `CLAIMED -> RELEASED` (that thread's exit), `RELEASED -> FREE` (the writer, once it has drained the
 //! ring). The Release stores and Acquire loads of that word hand the producing half from thread to
 //! thread: the new owner sees every position that the old one wrote. Loom checks the hand-over.
+#![forbid(unsafe_code)]
 
 use crate::ring::RingView;
 use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, add_owned};

@@ -201,7 +201,8 @@ fn drops_are_counted_and_told_once() {
             let (first, second) = (drop_one(), drop_one());
             // As `writer::lanes` does it.
             let tell = || {
-                let (now, told) = (head.producer.drops.get(Cause::Newest), head.writer.told.get(Cause::Newest));
+                let (now, told) =
+                    (head.producer.drops.get(Cause::Newest), head.writer.told.get(Cause::Newest));
                 let new = now.checked_sub(told).expect("a count does not go back");
                 head.writer.told.add(Cause::Newest, new);
                 new

@@ -1,4 +1,5 @@
 //! What happens when a ring is full: each policy is a type, and brings its ring.
+#![forbid(unsafe_code)]
 
 use crate::ring::RingMemory;
 use crate::ring::overwrite::Overwrite;

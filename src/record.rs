@@ -26,6 +26,7 @@
 //! Decision: cells of constant size instead of texts one behind the other: each append waits for the
 //! length before it, about 10 ns for three values; the price is some bytes, which cost nothing within
 //! a cache line.
+#![forbid(unsafe_code)]
 
 use crate::lane::ThreadId;
 use crate::ring::Frame;

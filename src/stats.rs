@@ -1,4 +1,5 @@
 //! The statistics: one block of atomics per lane and one for all, read without a lock.
+#![forbid(unsafe_code)]
 
 use core::fmt;
 

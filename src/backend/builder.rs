@@ -1,4 +1,5 @@
 //! Configuring and starting a backend.
+#![forbid(unsafe_code)]
 
 use std::path::PathBuf;
 use std::time::Duration;

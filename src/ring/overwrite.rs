@@ -171,11 +171,8 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
             self.floor += frame.slots().clamp(1, N) as u64;
         }
         self.floor = self.floor.min(self.write);
-        let sequence = if self.floor == self.write {
-            self.sequence
-        } else {
-            load_owned(self.ring.word(self.floor, 0))
-        };
+        let sequence =
+            if self.floor == self.write { self.sequence } else { load_owned(self.ring.word(self.floor, 0)) };
         // A statistic, hence Relaxed.
         self.ring.producer.floor_sequence.store(sequence, Ordering::Relaxed);
         // A of the proof; the Release stores of the words that follow make it visible.

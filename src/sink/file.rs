@@ -4,6 +4,7 @@
 //! whoever else writes; and `flock`, so that a second backend (a plugin with a copy of the crate in
 //! it, another process) is refused rather than mixed in. The lock goes when the file is closed, by
 //! the kernel at the latest.
+#![forbid(unsafe_code)]
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};

@@ -1,4 +1,5 @@
 //! Sinks: where lines go. A sink knows lines, not records.
+#![forbid(unsafe_code)]
 
 mod console;
 mod file;

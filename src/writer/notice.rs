@@ -1,4 +1,5 @@
 //! The logger's own lines: they say what the log would otherwise be silent about.
+#![forbid(unsafe_code)]
 
 use super::deliver::Outlets;
 use super::{Writer, lanes::Dropped};

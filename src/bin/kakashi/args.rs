@@ -4,14 +4,14 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::builder::PossibleValuesParser;
+use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::Failure;
 
-/// The most threads: one more digit and a thread's name would not fit the kernel's 15 bytes by much.
-pub const MAX_THREADS: u32 = 1024;
+/// The most threads.
+const MAX_THREADS: u32 = 1024;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Policy {
@@ -32,6 +32,15 @@ impl Policy {
             Policy::DropOldest => "drop-oldest",
         }
     }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Policy::Block => "Wait until there is room",
+            Policy::BlockFor => "Wait for at most a second, then drop the record",
+            Policy::DropNewest => "Drop the record",
+            Policy::DropOldest => "Drop the oldest records of the ring",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +56,13 @@ impl Encoding {
         match self {
             Encoding::Preformatted => "preformatted",
             Encoding::Deferred => "deferred",
+        }
+    }
+
+    fn meaning(self) -> &'static str {
+        match self {
+            Encoding::Preformatted => "In the call",
+            Encoding::Deferred => "In the writer",
         }
     }
 }
@@ -73,12 +89,18 @@ pub enum Asked {
 }
 
 pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure> {
-    let matches = match command().try_get_matches_from(args) {
+    let args: Vec<_> = args.into_iter().collect();
+    let matches = match command().try_get_matches_from(&args) {
         Ok(matches) => matches,
         Err(error) if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) => {
             return Ok(Asked::Text(error.to_string()));
         }
-        Err(error) => return Err(Failure::new(one_line(&error.to_string()))),
+        Err(error) => {
+            let command =
+                if args.get(1).is_some_and(|arg| arg == "replay") { "kakashi replay" } else { "kakashi" };
+            let message = one_line(&error.to_string());
+            return Err(Failure::new(format_args!("{message}: see `{command} --help`")));
+        }
     };
     match matches.subcommand() {
         Some(("replay", matches)) => Ok(Asked::Replay(options(matches))),
@@ -86,21 +108,13 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure>
     }
 }
 
-/// The parser's message without its usage, and where to read that.
+/// The parser's message without its usage and advice.
 fn one_line(message: &str) -> String {
-    let mut words = Vec::new();
-    let mut command = "kakashi";
-    for line in message.lines().map(str::trim) {
-        if let Some(usage) = line.strip_prefix("Usage:") {
-            if usage.trim().starts_with("kakashi replay") {
-                command = "kakashi replay";
-            }
-        } else if !line.is_empty() && !line.starts_with("For more information") {
-            words.push(line);
-        }
-    }
-    let text = words.join(" ");
-    format!("{}: see `{command} --help`", text.strip_prefix("error: ").unwrap_or(&text))
+    let lines = message.lines().map(str::trim);
+    let told =
+        lines.take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more information"));
+    let text = told.filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    text.strip_prefix("error: ").map_or(text.clone(), str::to_owned)
 }
 
 fn options(matches: &ArgMatches) -> Options {
@@ -157,15 +171,15 @@ fn replay() -> Command {
         )
         .arg(
             option("policy", "POLICY")
-                .value_parser(PossibleValuesParser::new(Policy::ALL.map(Policy::name)))
+                .value_parser(values(Policy::ALL.map(|policy| (policy.name(), policy.meaning()))))
                 .default_value("block-for")
-                .help("What a call does when its ring is full"),
+                .help("What a call does that finds its ring full"),
         )
         .arg(
             option("encoding", "ENCODING")
-                .value_parser(PossibleValuesParser::new(Encoding::ALL.map(Encoding::name)))
+                .value_parser(values(Encoding::ALL.map(|encoding| (encoding.name(), encoding.meaning()))))
                 .default_value("preformatted")
-                .help("Whether numbers become text in the call or in the writer"),
+                .help("Where numbers become text"),
         )
         .arg(
             option("rate", "R")
@@ -189,6 +203,10 @@ fn replay() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("Writes the log to PATH and keeps it [default: a temporary file, removed at the end]"),
         )
+}
+
+fn values<const N: usize>(values: [(&'static str, &'static str); N]) -> PossibleValuesParser {
+    PossibleValuesParser::new(values.map(|(name, meaning)| PossibleValue::new(name).help(meaning)))
 }
 
 const ABOUT: &str = "\

@@ -36,7 +36,7 @@ impl<'scope> Bar<'scope> {
         }
         let bar = ProgressBar::new(total);
         if let Ok(style) =
-            ProgressStyle::with_template("{bar:32} {human_pos} of {human_len} records, {per_sec}, {eta}")
+            ProgressStyle::with_template("{bar:32} {human_pos} of {human_len} records, {eta} left")
         {
             bar.set_style(style);
         }
