@@ -1,6 +1,4 @@
 //! Sinks: where lines go. A sink knows lines, not records.
-#![forbid(unsafe_code)]
-
 mod console;
 mod file;
 mod memory;
