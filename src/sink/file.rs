@@ -2,8 +2,9 @@
 //!
 //! Decision: `O_APPEND` also for a file that is truncated first, so that each write goes to the end
 //! whoever else writes; and `flock`, so that a second backend (a plugin with a copy of the crate in
-//! it, another process) is refused rather than mixed in. The lock goes when the file is closed, by
-//! the kernel at the latest.
+//! it, another process) is refused rather than mixed in. A forked child shares the open file and the
+//! lock, and writes to it, too; the lock is opened when the process that took it closes the sink, or
+//! when the last of them has died.
 #![forbid(unsafe_code)]
 
 use std::fs::{File, OpenOptions, TryLockError};
@@ -24,17 +25,19 @@ pub struct FileSink {
     path: PathBuf,
     truncate: bool,
     file: Option<File>,
+    /// The process that has opened, and locked, the file.
+    opened_by: u32,
 }
 
 impl FileSink {
     /// Appends to the file at `path`, making it if there is none.
     pub fn append(path: impl AsRef<Path>) -> Self {
-        FileSink { path: path.as_ref().to_owned(), truncate: false, file: None }
+        FileSink { path: path.as_ref().to_owned(), truncate: false, file: None, opened_by: 0 }
     }
 
     /// Empties the file at `path` first, or makes it.
     pub fn create(path: impl AsRef<Path>) -> Self {
-        FileSink { path: path.as_ref().to_owned(), truncate: true, file: None }
+        FileSink { path: path.as_ref().to_owned(), truncate: true, file: None, opened_by: 0 }
     }
 
     fn file(&mut self) -> io::Result<&mut File> {
@@ -63,6 +66,7 @@ impl Sink for FileSink {
             }
         }
         self.file = Some(file);
+        self.opened_by = std::process::id();
         Ok(())
     }
 
@@ -91,5 +95,16 @@ impl Sink for FileSink {
 
     fn name(&self) -> String {
         self.path.display().to_string()
+    }
+}
+
+impl Drop for FileSink {
+    fn drop(&mut self) {
+        if let Some(file) = &self.file
+            && self.opened_by == std::process::id()
+        {
+            // Closing alone would leave the lock to forked children that have the file open.
+            let _ = file.unlock();
+        }
     }
 }
