@@ -28,6 +28,9 @@ const NAP: Duration = Duration::from_millis(10);
 /// copies a record, but may have been preempted.
 const SHARED_TURN: Duration = Duration::from_millis(100);
 
+/// How much of a ring a first call makes present; `prepare_thread` makes all of it.
+const CLAIM_POPULATES: usize = 1 << 20;
+
 /// Where a call's record goes.
 pub(crate) enum Lane {
     /// The thread's own; its state is `BUSY` now.
@@ -81,7 +84,10 @@ fn claim<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<&'st
     for at in 0..C::THREADS {
         let Some(parts) = channel.parts(at) else { break };
         if parts.head.claim(id) {
-            region::populate(core::ptr::from_ref(parts.ring).cast(), populated_bytes::<C>());
+            region::populate(
+                core::ptr::from_ref(parts.ring).cast(),
+                size_of::<C::Ring>().min(CLAIM_POPULATES),
+            );
             state.claimed.fetch_max(at as u32 + 1, Ordering::AcqRel);
             // SAFETY: the state is BUSY and there is no half yet: nobody reads it.
             unsafe { *handle.producer.get() = MaybeUninit::new(parts.ring.producer()) };
@@ -93,11 +99,6 @@ fn claim<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<&'st
     }
     handle.found_none.set(freed.wrapping_add(1));
     Err(PrepareError::AllLanesTaken)
-}
-
-/// How much of a ring is made present when it is claimed: all of it up to a megabyte.
-fn populated_bytes<C: ChannelSpec>() -> usize {
-    size_of::<C::Ring>().min(1 << 20)
 }
 
 /// Claims a lane before values are formatted, so that there is scratch memory for them.
@@ -137,7 +138,11 @@ pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -
     compiler_fence(Ordering::SeqCst);
     let claimed = claim(channel, handle);
     if claimed.is_ok() {
+        // All of it: this is called ahead of the hot path.
         region::populate(handle.scratch.get(), SCRATCH_BYTES);
+        if let Some(head) = handle.head.get() {
+            region::populate(core::ptr::from_ref(head).cast(), size_of::<C::Ring>());
+        }
     }
     compiler_fence(Ordering::SeqCst);
     handle.state.set(if claimed.is_ok() { READY } else { UNCLAIMED });

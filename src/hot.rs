@@ -104,17 +104,19 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
         return cold::done(handle, &lane);
     };
     let slots = slots::<C, V>(values, at, cap);
-    let head = match &lane {
+    let taken_by = match &lane {
         Lane::Own(head) => {
             // SAFETY: the lane is this thread's, and its state is BUSY.
             let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
+            let mut taken_by = None;
             if cold::wait_for_room::<C, _>(handle, head, producer, slots)
                 && let Some(grant) = producer.reserve(slots)
             {
                 // SAFETY: that many slots were reserved.
                 unsafe { fill::<C, V, _>(grant, clock::tick(), user, values, at, cap) };
+                taken_by = Some(*head);
             }
-            Some(*head)
+            taken_by
         }
         Lane::Shared { waits } => {
             cold::with_shared(channel, handle, *waits, slots, |grant, thread| {
@@ -127,7 +129,7 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
         }
         Lane::None => None,
     };
-    if let Some(head) = head.filter(|_| values.is_cut(cap)) {
+    if let Some(head) = taken_by.filter(|_| values.is_cut(cap)) {
         cold::count_truncated(head);
     }
     cold::done(handle, &lane);

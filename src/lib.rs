@@ -144,6 +144,11 @@ pub use api::*;
 #[cfg(not(kakashi_loom))]
 static ENSURE_OPEN: fn() -> bool = backend::ensure_open;
 
+#[cfg(all(feature = "fuzzing", not(kakashi_loom)))]
+#[doc(hidden)]
+#[path = "fuzz.rs"]
+pub mod __fuzz;
+
 /// What the macros expand to. Not for use by hand: it changes without notice.
 #[cfg(not(kakashi_loom))]
 #[doc(hidden)]

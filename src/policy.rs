@@ -40,7 +40,8 @@ pub struct Block;
 /// `wait_expired`.
 ///
 /// After an expired wait, calls of that thread drop at once until the writer has moved again: a hung
-/// disk costs a thread one wait, not one per call.
+/// disk costs a thread one wait, not one per call. The same happens when the writer is given no
+/// processor for that long: leave it a core that others do not fill.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockFor<const MICROS: u64>;
 

@@ -12,8 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use common::{
-    Directory, Gate, HANG, Held, alone, conserved, dispatch, is_notice, lines_of, message, messages, notices,
-    number, scenario, thread_of, until,
+    Directory, Gate, HANG, Held, SURE, alone, conserved, dispatch, is_notice, lines_of, message, messages,
+    notices, number, scenario, thread_of, until,
 };
 use kakashi::{
     Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, FileSink, FlushError, LevelFilter,
@@ -49,7 +49,7 @@ fn child() {
             panic!("main has no luck");
         }),
         ("exit, nothing started", |_| {
-            (0..MANY).for_each(|n| info!("{n}"));
+            (0..MANY).for_each(|n| info!(SURE, "{n}"));
             std::process::exit(3);
         }),
         ("example", |path| {
@@ -62,7 +62,7 @@ fn child() {
 
 fn log_many(path: &str, count: u64) -> kakashi::Guard {
     let guard = kakashi::builder().sink(FileSink::create(path)).start().expect("it starts");
-    (0..count).for_each(|n| info!("{n}"));
+    (0..count).for_each(|n| info!(SURE, "{n}"));
     guard
 }
 
@@ -204,7 +204,7 @@ fn a_test_can_assert_on_the_log() {
         const EACH: u64 = 20_000;
         std::thread::scope(|scope| {
             for thread in 0..THREADS {
-                scope.spawn(move || (0..EACH).for_each(|n| info!("thread={thread} n={n}")));
+                scope.spawn(move || (0..EACH).for_each(|n| info!(SURE, "thread={thread} n={n}")));
             }
         });
         kakashi::flush(HANG).unwrap();
@@ -440,6 +440,7 @@ fn a_full_ring_does_not_block_for_ever() {
             other => panic!("the sink hangs, and shutdown says {other:?}"),
         }
         thread.join().unwrap();
+        assert_eq!(kakashi::get_async_stats().sink_errors, 0, "the call came back only when the sink did");
         let blocking = BLOCKING.stats().snapshot();
         assert_eq!(blocking.calls, 400);
         assert!(

@@ -46,10 +46,10 @@ fn drain(consumer: &mut dyn Consumer, written: impl Fn(usize) -> Vec<usize>, see
     consumer.release();
 }
 
-/// The first payload word and the last of a frame: those that a torn frame betrays itself by.
-fn ends(bytes: usize, prefix: usize) -> Vec<usize> {
+/// Where the words of a frame's payload are; of a large slot, the first and the last.
+fn words(bytes: usize, prefix: usize) -> Vec<usize> {
     let last = bytes - prefix - 8;
-    if last > 8 { vec![8, last] } else { vec![8] }
+    if bytes < 64 { (8..=last).step_by(8).collect() } else { vec![8, last] }
 }
 
 fn push<P: ProducerHalf>(producer: &mut P, slots: usize, user: u64, written: &[usize]) -> bool {
@@ -68,11 +68,11 @@ mod spsc {
     type Ring<const N: usize> = Spsc<64, N>;
 
     fn push<const N: usize>(producer: &mut SpscProducer<64, N>, slots: usize, user: u64) -> bool {
-        super::push(producer, slots, user, &ends(slots * 64, 0))
+        super::push(producer, slots, user, &words(slots * 64, 0))
     }
 
     fn drain(consumer: &mut dyn Consumer, seen: &mut Seen) {
-        super::drain(consumer, |slots| ends(slots * 64, 0), seen);
+        super::drain(consumer, |slots| words(slots * 64, 0), seen);
     }
 
     /// Frames arrive whole and in order, a full ring refuses and loses nothing, and a slot changes
@@ -212,11 +212,11 @@ mod overwrite {
     const PREFIX: usize = 8;
 
     fn push<const B: usize, const N: usize>(producer: &mut OverwriteProducer<B, N>, slots: usize, user: u64) {
-        assert!(super::push(producer, slots, user, &ends(slots * B, PREFIX)), "it never refuses");
+        assert!(super::push(producer, slots, user, &words(slots * B, PREFIX)), "it never refuses");
     }
 
     fn drain<const B: usize>(consumer: &mut dyn Consumer, seen: &mut Seen) {
-        super::drain(consumer, |slots| ends(slots * B, PREFIX), seen);
+        super::drain(consumer, |slots| words(slots * B, PREFIX), seen);
     }
 
     /// Every frame is read or missed, in order and once: `seen` ends with the newest of `1..=last`, and
@@ -296,6 +296,30 @@ mod overwrite {
                     assert_eq!(slots, [2, 1, 2, 1][user as usize - 1]);
                 }
                 account(ring, &seen, 4);
+            });
+        });
+    }
+
+    /// A filler's words go where a long frame's payload was.
+    #[test]
+    fn a_filler_is_not_mixed_with_payload() {
+        loom::model(|| {
+            with_static(Overwrite::<SMALL, 4>::new_boxed(), |ring| {
+                let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+                let mut seen = Vec::new();
+                push(&mut producer, 2, 1);
+                drain::<SMALL>(&mut *consumer, &mut seen);
+                push(&mut producer, 2, 2);
+                push(&mut producer, 1, 3);
+                let writer = thread::spawn(move || {
+                    push(&mut producer, 2, 4);
+                    // A filler in the last slot, where the second half of frame 2 is.
+                    push(&mut producer, 2, 5);
+                });
+                drain::<SMALL>(&mut *consumer, &mut seen);
+                writer.join().expect("the producer ends");
+                drain::<SMALL>(&mut *consumer, &mut seen);
+                account(ring, &seen, 5);
             });
         });
     }

@@ -80,7 +80,7 @@ struct AlignedSlot<const B: usize>([u8; B]);
 unsafe impl<const B: usize, const N: usize> Sync for Overwrite<B, N> {}
 
 impl<const B: usize, const N: usize> Overwrite<B, N> {
-    #[cfg(any(test, kakashi_loom))]
+    #[cfg(any(test, kakashi_loom, feature = "fuzzing"))]
     pub fn new_boxed() -> Box<Self> {
         Box::new(Self {
             producer: Line::default(),

@@ -58,7 +58,7 @@ impl<const B: usize, const N: usize> Spsc<B, N> {
     /// Positions as ringbuf counts them.
     const MASK: usize = 2 * N - 1;
 
-    #[cfg(any(test, kakashi_loom))]
+    #[cfg(any(test, kakashi_loom, feature = "fuzzing"))]
     pub fn new_boxed() -> Box<Self> {
         Box::new(Self {
             producer: Line::default(),

@@ -33,6 +33,8 @@ struct Cursor {
     target: Option<u64>,
     /// Drops were counted since they were last told, the first one at this tick.
     dropped_at: Option<u64>,
+    /// When drops were last told.
+    told_at: u64,
 }
 
 // SAFETY: `run` points into the region or into the consumer's own memory, both of which go where the
@@ -60,6 +62,7 @@ impl Cursor {
             snapshot,
             target: None,
             dropped_at: None,
+            told_at: 0,
         }
     }
 
@@ -167,11 +170,21 @@ pub(super) struct Lanes {
     /// How many lanes of each channel have a cursor.
     known: Vec<usize>,
     targets: bool,
+    /// Drops of a lane that were told after this tick are not told yet again: a lane that drops all the
+    /// time would fill the log with notices.
+    told_before: u64,
+    now: u64,
 }
 
 impl Lanes {
     pub(super) fn new() -> Self {
-        Lanes { cursors: Vec::new(), known: channels().map(|_| 0).collect(), targets: false }
+        Lanes {
+            cursors: Vec::new(),
+            known: channels().map(|_| 0).collect(),
+            targets: false,
+            told_before: 0,
+            now: 0,
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -215,7 +228,10 @@ impl Lanes {
         }
     }
 
-    pub(super) fn poll(&mut self) {
+    /// Polls all lanes. Drops are told again in lanes where they were told before `told_before`.
+    pub(super) fn poll(&mut self, now: u64, told_before: u64) {
+        self.now = now;
+        self.told_before = told_before;
         for cursor in &mut self.cursors {
             cursor.poll();
         }
@@ -314,7 +330,7 @@ impl Lanes {
     /// none): evicted records first.
     pub(super) fn take_drops(&mut self, lane: usize, before: Option<u64>) -> Option<Dropped> {
         let cursor = &mut self.cursors[lane];
-        if cursor.evicted == 0 && cursor.dropped_at.is_none() {
+        if (cursor.evicted == 0 && cursor.dropped_at.is_none()) || cursor.told_at > self.told_before {
             return None;
         }
         let mut dropped = Dropped {
@@ -342,6 +358,7 @@ impl Lanes {
             dropped.from = dropped.from.min(first);
             dropped.to = dropped.to.max(counters.last_drop.load(Ordering::Relaxed)).max(dropped.from);
         }
+        cursor.told_at = self.now;
         (dropped.count() > 0).then_some(dropped)
     }
 }

@@ -36,6 +36,8 @@ use lanes::Lanes;
 
 /// How long a record may be under way between its tick and its publication and still be put in order.
 const WINDOW_US: u64 = 10;
+/// How often a lane's drops are told at most; a flush and a stop tell them at once.
+const NOTICE_EVERY_US: u64 = 10_000;
 /// A round renders until a sink's staging holds this much: `write(2)` is at its best from there on.
 const BATCH_BYTES: usize = 128 * 1024;
 
@@ -179,8 +181,9 @@ impl Writer {
             let now = clock::tick();
             self.anchor.follow(now);
             self.lanes.discover();
-            self.lanes.poll();
             let urgent = stopping.is_some() || ticket.is_some();
+            let quiet = if urgent { 0 } else { NOTICE_EVERY_US * self.anchor.ticks_per_us() };
+            self.lanes.poll(now, now.saturating_sub(quiet));
             let window = if urgent { 0 } else { WINDOW_US * self.anchor.ticks_per_us() };
             found = self.take(sinks, now.saturating_sub(window));
             self.lanes.release();

@@ -21,13 +21,13 @@ use crate::progress::{Bar, Progress};
 pub const LOCATION: &str = file!();
 
 /// Threads that can have a ring of their own; further ones share one more.
-pub const LANES: u32 = 64;
+pub const LANES: usize = 64;
 
 /// Declares a channel for each policy and encoding, each with a log statement of its own: which one it is
 /// is decided once per thread, not once per call.
 macro_rules! channels {
     ($($name:ident: $policy:ident, $encoding:ident, $policy_type:ty;)*) => {
-        $(kakashi::channel!(static $name: Channel<128, 16384, 64, $policy_type, $encoding>);)*
+        $(kakashi::channel!(static $name: Channel<128, 16384, LANES, $policy_type, $encoding>);)*
 
         /// The name of the channel, as it stands in each log line.
         pub fn channel_name(options: &Options) -> &'static str {

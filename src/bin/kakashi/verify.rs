@@ -276,7 +276,7 @@ fn may_drop(policy: Policy, cause: &str, threads: u64) -> bool {
         | (Policy::DropNewest, "newest")
         | (Policy::DropOldest, "oldest") => true,
         // Threads that share a ring wait for their turn at it, and not for ever.
-        (_, "no_lane") => threads > u64::from(replay::LANES),
+        (_, "no_lane") => threads > replay::LANES as u64,
         _ => false,
     }
 }

@@ -1,0 +1,281 @@
+//! The layering, held against the `crate::` paths that the sources name; the files with unsafe code; sizes.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What each module may name of the crate, besides itself. The record's way goes down this list: `macros`, `hot`
+/// and `arg` are the calling thread's side, `writer`, `format` and `sink` the other thread's.
+const LAYERS: &[(&str, &[&str])] = &[
+    // Leaves.
+    ("sync", &[]),
+    ("futex", &[]),
+    ("level", &[]),
+    ("error", &[]),
+    ("clock", &["futex"]),
+    ("gate", &["futex"]),
+    ("callsite", &["level"]),
+    ("logger", &["callsite", "level"]),
+    ("number", &[]),
+    // What both sides share.
+    ("ring", &["sync"]),
+    ("lane", &["ring", "sync"]),
+    ("record", &["lane", "ring"]),
+    ("policy", &["ring"]),
+    ("region", &["channel", "futex", "stats"]),
+    ("stats", &["channel", "gate", "lane", "region"]),
+    ("channel", &["arg", "futex", "lane", "level", "logger", "policy", "ring", "stats"]),
+    ("thread", &["channel", "lane"]),
+    // The calling thread.
+    ("macros", &[]),
+    ("arg", &["number", "record", "ring"]),
+    ("hot", &["arg", "callsite", "channel", "clock", "cold", "lane", "record", "ring"]),
+    (
+        "cold",
+        &[
+            "channel", "clock", "error", "futex", "gate", "lane", "policy", "record", "region", "ring",
+            "sync", "thread",
+        ],
+    ),
+    // The writer thread.
+    ("sink", &["level"]),
+    ("format", &["callsite", "lane", "level", "number", "record"]),
+    (
+        "writer",
+        &[
+            "callsite", "channel", "clock", "error", "format", "futex", "gate", "lane", "level", "logger",
+            "record", "region", "ring", "sink", "sync", "thread",
+        ],
+    ),
+    (
+        "backend",
+        &[
+            "channel", "clock", "error", "futex", "gate", "level", "logger", "region", "sink", "stats",
+            "thread", "writer",
+        ],
+    ),
+];
+
+/// What the table does not allow and stands all the same, by file; what is not there any more must go from here.
+const EXCEPTIONS: &[(&str, &str)] = &[
+    // Flushes meet the writer there: the tickets are of the backend's public half and of the writer's.
+    ("src/writer/mod.rs", "backend"),
+];
+
+/// The files with unsafe code. Every other one forbids it.
+const UNSAFE: &[&str] = &[
+    "src/arg.rs",
+    "src/backend/cores.rs",
+    "src/backend/exit.rs",
+    "src/backend/fork.rs",
+    "src/backend/mod.rs",
+    "src/backend/tickets.rs",
+    "src/callsite.rs",
+    "src/channel.rs",
+    "src/clock.rs",
+    "src/cold.rs",
+    "src/futex.rs",
+    "src/fuzz.rs",
+    "src/hot.rs",
+    "src/lib.rs",
+    "src/logger.rs",
+    "src/models.rs",
+    "src/region.rs",
+    "src/ring/mod.rs",
+    "src/ring/models.rs",
+    "src/ring/overwrite.rs",
+    "src/ring/spsc.rs",
+    "src/sink/console.rs",
+    // Under loom only.
+    "src/sync.rs",
+    "src/thread.rs",
+    "src/writer/deliver.rs",
+    "src/writer/lanes.rs",
+    "src/writer/mod.rs",
+];
+
+/// Files without unsafe code that cannot forbid it, since it would be forbidden to the modules below as well.
+const ABOVE_UNSAFE: &[&str] = &["src/sink/mod.rs"];
+
+/// The most lines of a file, without tests, comments and blank lines.
+const LINES: usize = 400;
+
+/// Files that are longer, and how long they may be.
+const LONG: &[(&str, usize)] = &[
+    // One implementation per type of value.
+    ("src/arg.rs", 640),
+];
+
+/// The library's sources: path, and text without tests and comments.
+fn sources() -> BTreeMap<String, String> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(folder).expect("the folder is read") {
+            let path = entry.expect("the folder is read").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut found = Vec::new();
+    walk(&root.join("src"), &mut found);
+    let name = |path: &Path| {
+        path.strip_prefix(root).expect("it is in the root").to_string_lossy().replace('\\', "/")
+    };
+    found
+        .iter()
+        .map(|path| (name(path), fs::read_to_string(path).expect("the file is UTF-8")))
+        // Crates of their own.
+        .filter(|(name, _)| !name.starts_with("src/macros/") && !name.starts_with("src/bin/"))
+        .map(|(name, text)| (name, shipped(&text)))
+        .collect()
+}
+
+/// What stands before the tests, without comments.
+fn shipped(text: &str) -> String {
+    let mut lines: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    let is_test_module =
+        |at: &usize| lines[*at].starts_with("mod tests {") && lines[at - 1].starts_with("#[cfg(");
+    if let Some(tests) = (1..lines.len()).find(is_test_module) {
+        lines.truncate(tests - 1);
+    }
+    lines.retain(|line| !line.trim().is_empty());
+    lines.join("\n")
+}
+
+/// `src/ring/spsc.rs` is of the module `ring`.
+fn module(path: &str) -> &str {
+    let path = path.strip_prefix("src/").unwrap_or(path);
+    path.split(['/', '.']).next().unwrap_or(path)
+}
+
+/// The modules that a text names behind `crate::`.
+fn named(text: &str) -> BTreeSet<&str> {
+    let word =
+        |text: &'_ str| text.find(|char: char| char != '_' && !char.is_alphanumeric()).unwrap_or(text.len());
+    let mut names = BTreeSet::new();
+    for (at, _) in text.match_indices("crate::") {
+        let before = text[..at].chars().next_back();
+        if before.is_some_and(|char| char == '$' || char == '_' || char.is_alphanumeric()) {
+            continue;
+        }
+        let rest = &text[at + "crate::".len()..];
+        match rest.strip_prefix('{') {
+            None => drop(names.insert(&rest[..word(rest)])),
+            Some(group) => {
+                // The first word of each part, whatever stands in braces within it.
+                let (mut depth, mut starts) = (0, true);
+                for (at, char) in group.char_indices() {
+                    match char {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => starts = true,
+                        _ if starts && !char.is_whitespace() => {
+                            starts = false;
+                            names.insert(&group[at..at + word(&group[at..])]);
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn modules_name_only_what_is_below_them() {
+    let sources = sources();
+    let modules: BTreeSet<&str> = sources.keys().map(|path| module(path)).collect();
+    let mut wrong = Vec::new();
+    let mut excused = BTreeSet::new();
+    for (path, text) in &sources {
+        let own = module(path);
+        if matches!(own, "lib" | "fuzz" | "models") || path.ends_with("/models.rs") {
+            continue;
+        }
+        let Some((_, allowed)) = LAYERS.iter().find(|(name, _)| *name == own) else {
+            wrong.push(format!("{path}: the module `{own}` has no place in LAYERS"));
+            continue;
+        };
+        for name in named(text).into_iter().filter(|name| *name != own && modules.contains(name)) {
+            if EXCEPTIONS.contains(&(path.as_str(), name)) {
+                excused.insert((path.as_str(), name));
+            } else if !allowed.contains(&name) {
+                wrong.push(format!("{path} names crate::{name}, which `{own}` may not"));
+            }
+        }
+    }
+    for exception in EXCEPTIONS.iter().filter(|exception| !excused.contains(*exception)) {
+        wrong.push(format!("{exception:?} is no exception any more: take it out"));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn the_two_sides_do_not_know_each_other() {
+    let reaches = |from: &str| -> BTreeSet<&str> {
+        LAYERS
+            .iter()
+            .find(|(name, _)| *name == from)
+            .map(|(_, names)| names.iter().copied().collect())
+            .unwrap_or_default()
+    };
+    for caller in ["macros", "arg", "hot", "cold"] {
+        for other in ["writer", "format", "sink", "backend"] {
+            assert!(!reaches(caller).contains(other), "{caller} names {other}");
+        }
+    }
+    for writer in ["writer", "format", "sink"] {
+        for other in ["hot", "cold", "macros", "arg"] {
+            assert!(!reaches(writer).contains(other), "{writer} names {other}");
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stays_in_its_files() {
+    let mut wrong = Vec::new();
+    for (path, text) in &sources() {
+        let text = text.replace("unsafe_code", "").replace("unsafe_op_in_unsafe_fn", "");
+        let has =
+            text.split(|char: char| char != '_' && !char.is_alphanumeric()).any(|word| word == "unsafe");
+        let listed = UNSAFE.contains(&path.as_str());
+        if has && !listed {
+            wrong.push(format!("{path} has unsafe code and is not listed"));
+        }
+        if listed && !has {
+            wrong.push(format!("{path} is listed and has no unsafe code"));
+        }
+        let source =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(path)).expect("it is read");
+        if !has && !ABOVE_UNSAFE.contains(&path.as_str()) && !source.contains("#![forbid(unsafe_code)]") {
+            wrong.push(format!("{path} has no unsafe code and does not forbid it"));
+        }
+    }
+    for path in UNSAFE.iter().chain(ABOVE_UNSAFE) {
+        if !Path::new(env!("CARGO_MANIFEST_DIR")).join(path).exists() {
+            wrong.push(format!("{path} is listed and not there"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn files_have_one_idea_each() {
+    let mut wrong = Vec::new();
+    for (path, text) in &sources() {
+        let lines = text.lines().count();
+        let most = LONG.iter().find(|(name, _)| name == path).map_or(LINES, |(_, most)| *most);
+        if lines > most {
+            wrong.push(format!("{path} has {lines} lines, and may have {most}"));
+        }
+        if most > LINES && lines <= LINES {
+            wrong.push(format!("{path} has {lines} lines only: take it out of LONG"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
