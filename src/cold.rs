@@ -141,7 +141,7 @@ pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -
         // All of it: this is called ahead of the hot path.
         region::populate(handle.scratch.get(), SCRATCH_BYTES);
         if let Some(head) = handle.head.get() {
-            region::populate(core::ptr::from_ref(head).cast(), size_of::<C::Ring>());
+            region::populate(core::ptr::from_ref(head).cast(), size_of::<LaneHead>() + size_of::<C::Ring>());
         }
     }
     compiler_fence(Ordering::SeqCst);

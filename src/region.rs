@@ -140,15 +140,9 @@ fn map(bytes: usize) -> std::io::Result<*mut u8> {
 /// that cannot (before 5.14) leaves it to the faults.
 pub(crate) fn populate(start: *const u8, bytes: usize) {
     const MADV_POPULATE_WRITE: i32 = 23;
-    let first = start.addr().next_multiple_of(PAGE) - start.addr();
-    if first < bytes {
-        // SAFETY: the range lies within the region; populating changes no byte of it.
-        unsafe {
-            libc::madvise(
-                start.add(first).cast_mut().cast(),
-                (bytes - first) & !(PAGE - 1),
-                MADV_POPULATE_WRITE,
-            );
-        }
-    }
+    let into_page = start.addr() % PAGE;
+    let whole = (into_page + bytes).next_multiple_of(PAGE);
+    // SAFETY: the range lies within the region, which begins and ends at pages; populating changes no
+    // byte of it.
+    unsafe { libc::madvise(start.sub(into_page).cast_mut().cast(), whole, MADV_POPULATE_WRITE) };
 }
