@@ -16,9 +16,10 @@ export RUSTFLAGS="--cfg kakashi_loom"
 export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3}
 failed=0 tried=0
 
+# The times of the files are those of the copy, so that cargo builds anew.
 fresh() {
     rm -rf "${copy:?}"/*
-    git ls-files -co --exclude-standard -z -- . ':!fuzz' | tar --null -cf - --ignore-failed-read -T - | tar -xf - -C "$copy"
+    git ls-files -co --exclude-standard -z -- . ':!fuzz' | tar --null -cf - --ignore-failed-read -T - | tar -xmf - -C "$copy"
 }
 
 # Runs the models of the copy and prints the names of those that fail.

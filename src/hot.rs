@@ -67,7 +67,7 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: &
     let at = Offsets::new::<V>(<T::Channel as ChannelSpec>::Encoding::PREFORMATTED, HEADER);
     let slots = slots::<T::Channel, V>(values, at, UNCAPPED);
     let user = frame_user(callsite.id(), target.logger());
-    let fits = !V::VARIABLE || (slots <= T::Channel::MAX_SLOTS && !values.is_cut(UNCAPPED));
+    let fits = slots <= T::Channel::MAX_SLOTS && !(V::VARIABLE && values.is_cut(UNCAPPED));
     // SAFETY: the handle is this thread's, which is in this call.
     let handle = unsafe { &*T::handle() };
     if fits && handle.state.get() == READY {

@@ -379,14 +379,14 @@ fn both_counts_count() {
         || drop(std::hint::black_box(Box::new(7))),
         || {
             // SAFETY: `strdup` allocates within the C library; what it gives is freed.
-            unsafe { libc::free(libc::strdup(c"text".as_ptr()).cast()) };
+            unsafe { libc::free(std::hint::black_box(libc::strdup(c"text".as_ptr())).cast()) };
         },
         || {
             // SAFETY: as above.
             unsafe {
                 let mut at = std::ptr::null_mut();
                 assert_eq!(libc::posix_memalign(&mut at, 64, 64), 0);
-                libc::free(libc::realloc(at, 128));
+                libc::free(std::hint::black_box(libc::realloc(std::hint::black_box(at), 128)));
             }
         },
     ] {
@@ -588,7 +588,6 @@ fn a_prepared_thread_makes_no_system_call() {
 /// That the seal holds: a system call ends the process.
 #[test]
 fn the_seal_ends_a_process_that_makes_a_system_call() {
-    const NAME: &str = "the_seal_ends_a_process_that_makes_a_system_call";
     // SAFETY: the child makes nothing but system calls, and ends by the first one that is forbidden.
     let pid = unsafe { libc::fork() };
     if pid == 0 {
@@ -597,7 +596,7 @@ fn the_seal_ends_a_process_that_makes_a_system_call() {
         unsafe { libc::syscall(libc::SYS_getpid) };
         exit_thread();
     }
-    assert!(pid > 0, "{NAME}: no child");
+    assert!(pid > 0, "no child");
     let mut status = 0;
     // SAFETY: the child is ours, and the status is written to.
     assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);

@@ -69,7 +69,8 @@ fn child() {
             Gate::closed().wait();
         }),
         ("exit while threads log", |path| {
-            let _guard = kakashi::builder().sink(FileSink::create(path)).start().unwrap();
+            let _guard =
+                kakashi::builder().shutdown_timeout(HANG).sink(FileSink::create(path)).start().unwrap();
             let started = std::sync::Barrier::new(9);
             std::thread::scope(|scope| {
                 for thread in 0..8 {

@@ -417,7 +417,13 @@ const X: &str =
     "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx";
 
 /// Runs a storm over a thread that logs without pause, in a process of its own; `log` makes `calls` calls.
-fn storm_over(name: &str, handler: extern "C" fn(libc::c_int), calls: u64, log: impl Fn(u64) + Send + Sync) {
+fn storm_over(
+    name: &str,
+    signals: u64,
+    handler: extern "C" fn(libc::c_int),
+    calls: u64,
+    log: impl Fn(u64) + Send + Sync,
+) {
     if !support::is_child(name) {
         support::run_child(name);
         return;
@@ -436,12 +442,15 @@ fn storm_over(name: &str, handler: extern "C" fn(libc::c_int), calls: u64, log: 
         let logging = thread::Builder::new().name("stormed".to_owned()).spawn_scoped(scope, move || {
             sender.send(this_thread()).expect("the other side waits");
             while !over.load(Ordering::Acquire) {
-                log(rounds.fetch_add(1, Ordering::Relaxed));
+                // Not far ahead of the signals, so that the log has a bounded size.
+                if rounds.load(Ordering::Relaxed) <= 8 * HANDLED.load(Ordering::Relaxed) {
+                    log(rounds.fetch_add(1, Ordering::Relaxed));
+                }
             }
         });
         logging.expect("a thread can be made");
         let _end = OnDrop(|| over.store(true, Ordering::Release));
-        storm(receiver.recv().expect("it says who it is"), SIGNALS);
+        storm(receiver.recv().expect("it says who it is"), signals);
     });
     kakashi::flush(support::WATCHDOG).expect("all is written");
     support::assert_conserved();
@@ -467,7 +476,7 @@ fn a_signal_handler_logs_amid_calls() {
         log_to!("signal", n, kakashi::get_async_logger("default"), ORDERS);
         HANDLER_CALLS.fetch_add(2, Ordering::Relaxed);
     }
-    storm_over("a_signal_handler_logs_amid_calls", handler, 3, |n| {
+    storm_over("a_signal_handler_logs_amid_calls", SIGNALS, handler, 3, |n| {
         log_to!("call", n, kakashi::get_async_logger("default"), ORDERS, FILLS);
     });
 }
@@ -479,7 +488,7 @@ fn a_signal_handler_logs_amid_full_rings() {
         log_to!("signal", n, SMALL, NEWEST, OLDEST, SHORT_WAIT);
         HANDLER_CALLS.fetch_add(4, Ordering::Relaxed);
     }
-    storm_over("a_signal_handler_logs_amid_full_rings", handler, 4, |n| {
+    storm_over("a_signal_handler_logs_amid_full_rings", SIGNALS, handler, 4, |n| {
         log_to!("call", n, SMALL, NEWEST, OLDEST, SHORT_WAIT);
     });
 }
@@ -491,7 +500,8 @@ fn a_signal_handler_logs_on_a_thread_without_a_lane() {
         log_to!("signal", n, SHARED, SHARED_OLDEST);
         HANDLER_CALLS.fetch_add(2, Ordering::Relaxed);
     }
-    storm_over("a_signal_handler_logs_on_a_thread_without_a_lane", handler, 2, |n| {
+    // Fewer: the handler's calls wait for room, too, where they interrupt no call.
+    storm_over("a_signal_handler_logs_on_a_thread_without_a_lane", SIGNALS / 10, handler, 2, |n| {
         log_to!("call", n, SHARED, SHARED_OLDEST);
     });
 }
@@ -668,15 +678,24 @@ mod stepping {
         });
     }
 
+    // Never full: a call that waits for room would repair what an earlier one has left in disorder.
+    kakashi::channel!(static ENDING: Channel<64, 65536, 2, Block, Deferred>);
+
+    extern "C" fn amid_the_end(_: libc::c_int) {
+        let n = HANDLED.fetch_add(1, Ordering::Relaxed);
+        info!(ENDING, "signal {} {}", n, check(n));
+        HANDLER_CALLS.fetch_add(1, Ordering::Relaxed);
+    }
+
     static LAST_WORDS: AtomicU64 = AtomicU64::new(0);
 
     /// Runs after the logger's own, which is older.
     unsafe extern "C" fn younger_destructor(_: *mut libc::c_void) {
         trap_no_more();
-        let shared = || STEPPED.lanes().last().map_or(0, |lane| lane.messages_enqueued);
+        let shared = || ENDING.lanes().last().map_or(0, |lane| lane.messages_enqueued);
         let before = shared();
         for n in 0..10 {
-            info!(STEPPED, "call {} {}", 1_000 + n, check(1_000 + n));
+            info!(ENDING, "call {} {}", 1 + n, check(1 + n));
         }
         LAST_WORDS.store(shared() - before, Ordering::Release);
     }
@@ -684,12 +703,12 @@ mod stepping {
     #[test]
     fn a_signal_after_each_instruction_of_a_threads_end() {
         const NAME: &str = "stepping::a_signal_after_each_instruction_of_a_threads_end";
-        in_child(NAME, handler, CALLS + 10, || {
+        in_child(NAME, amid_the_end, 11, || {
             let mut key = 0;
             // SAFETY: the key is written to, and its destructor lives as long as the program.
             assert_eq!(unsafe { libc::pthread_key_create(&mut key, Some(younger_destructor)) }, 0);
             let stepped = thread::spawn(move || {
-                calls(0);
+                info!(ENDING, "call {} {}", 0, check(0));
                 // SAFETY: the key exists.
                 assert_eq!(unsafe { libc::pthread_setspecific(key, std::ptr::dangling()) }, 0);
                 trap_each_step();

@@ -157,7 +157,7 @@ impl Outlet {
                 Ok(Ok(taken)) if taken <= given => {
                     add_owned(&region::totals().bytes_written, taken as u64);
                     self.taken += taken;
-                    self.works_again(config);
+                    self.works_again();
                     continue;
                 }
                 Ok(Ok(_)) => {
@@ -208,14 +208,30 @@ impl Outlet {
         }
     }
 
-    fn works_again(&mut self, config: &Config) {
+    fn works_again(&mut self) {
         self.failing_since = None;
         self.next_try = None;
         self.pause = Duration::ZERO;
-        if self.life == Life::Suspended && self.taken == self.staged {
-            self.life = Life::Live;
-            config.tell(&BackendError::Resumed { sink: &self.name, missed: self.missed });
+    }
+
+    fn has_been_away(&self) -> bool {
+        self.life == Life::Suspended || self.missed != 0
+    }
+
+    /// It has taken what it was given before it was suspended: it is told what it missed.
+    fn resume(&mut self, config: &Config) {
+        self.life = Life::Live;
+        self.staged = 0;
+        self.taken = 0;
+        config.tell(&BackendError::Resumed { sink: &self.name, missed: self.missed });
+        if self.missed == 0 {
+            return;
         }
+        let mut out = Out::at(self.staging, 0);
+        crate::format::missed_line(&mut out, crate::clock::wall_ns(), self.missed);
+        self.staged = out.len();
+        self.missed = 0;
+        add_owned(&region::totals().notices, 1);
     }
 
     fn retire(&mut self, config: &Config, error: io::Error) {
@@ -385,18 +401,16 @@ impl Outlets {
                 // The last one alive has gone: this one is waited for again.
                 outlet.life = Life::Live;
             }
-            let due = outlet.next_try.is_none_or(|next| next <= Instant::now());
-            match outlet.life {
-                Life::Retired => {}
-                Life::Suspended => {
-                    if due && outlet.give(&self.config, alone) {
-                        self.tell_missed(at);
-                    }
-                }
-                Life::Live => {
-                    done &= outlet.taken == outlet.staged || (due && outlet.give(&self.config, alone))
-                }
+            if outlet.life == Life::Retired {
+                continue;
             }
+            let due = outlet.next_try.is_none_or(|next| next <= Instant::now());
+            let mut empty = outlet.taken == outlet.staged || (due && outlet.give(&self.config, alone));
+            if empty && outlet.life != Life::Retired && outlet.has_been_away() {
+                outlet.resume(&self.config);
+                empty = outlet.give(&self.config, alone);
+            }
+            done &= empty || !outlet.is_live();
         }
         // A sink that was suspended or retired just now does not hold up the others.
         done |= self.all.iter().all(|outlet| !outlet.is_live() || outlet.taken == outlet.staged);
@@ -423,21 +437,6 @@ impl Outlets {
         }
         totals.staged.store(0, Ordering::Relaxed);
         self.records = 0;
-    }
-
-    /// Stages the line that tells a sink what it missed.
-    fn tell_missed(&mut self, at: usize) {
-        let outlet = &mut self.all[at];
-        if outlet.missed == 0 {
-            return;
-        }
-        outlet.staged = 0;
-        outlet.taken = 0;
-        let mut out = Out::at(outlet.staging, 0);
-        crate::format::missed_line(&mut out, crate::clock::wall_ns(), outlet.missed);
-        outlet.staged = out.len();
-        outlet.missed = 0;
-        add_owned(&region::totals().notices, 1);
     }
 
     /// Whether no live sink has anything to take.
