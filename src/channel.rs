@@ -4,7 +4,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
 use core::mem::{MaybeUninit, size_of};
 use core::ops::Deref;
-use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
 use crate::arg::{Encoding, Preformatted};
 use crate::futex::Lock;
@@ -313,15 +313,19 @@ impl<C: ChannelSpec> Handle<C> {
         }
     }
 
-    /// Gives the lane back, at the thread's end.
+    /// Gives the lane back, at the thread's end. A signal handler that comes in between sees `BUSY`.
     pub fn release(&self) {
         if self.state.get() == READY {
-            self.state.set(UNCLAIMED);
+            self.state.set(BUSY);
+            compiler_fence(Ordering::SeqCst);
+            let head = self.head.take();
             // SAFETY: the state was READY, so that the half is there and not in use.
             unsafe { (*self.producer.get()).assume_init_drop() };
-            if let Some(head) = self.head.take() {
+            if let Some(head) = head {
                 head.release();
             }
+            compiler_fence(Ordering::SeqCst);
+            self.state.set(UNCLAIMED);
         }
     }
 

@@ -91,9 +91,11 @@ fn claim<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<&'st
             state.claimed.fetch_max(at as u32 + 1, Ordering::AcqRel);
             // SAFETY: the state is BUSY and there is no half yet: nobody reads it.
             unsafe { *handle.producer.get() = MaybeUninit::new(parts.ring.producer()) };
-            handle.head.set(Some(parts.head));
             handle.scratch.set(parts.scratch);
             handle.expired_at.set(0);
+            // The head last: a signal handler that sees it takes the scratch area to be there.
+            compiler_fence(Ordering::SeqCst);
+            handle.head.set(Some(parts.head));
             return Ok(parts.head);
         }
     }

@@ -26,8 +26,8 @@ struct Lane<R> {
 }
 
 impl<R> Lane<R> {
-    fn new(ring: Box<R>) -> Box<Self> {
-        Box::new(Lane { head: LaneHead::default(), ring: *ring })
+    fn new(ring: R) -> Box<Self> {
+        Box::new(Lane { head: LaneHead::default(), ring })
     }
 }
 
@@ -104,7 +104,7 @@ fn live<R: RingMemory>(lane: &'static Lane<R>, tid: u32, records: u64, tries: us
 /// thread, since the lane is free only when it is drained.
 fn handed_over<R: RingMemory>(ring: fn() -> Box<R>, records: u64) {
     loom::model(move || {
-        with_static(Lane::new(ring()), |lane| {
+        with_static(Lane::new(*ring()), |lane| {
             let mut cursor = Cursor::new(lane);
             let first = thread::spawn(move || live(lane, 1, records, 1));
             let second = thread::spawn(move || live(lane, 2, records, 2));
@@ -185,7 +185,7 @@ fn overslept(lane: &'static Lane<Spsc<64, 2>>, wake: fn(&LaneHead) -> bool) -> b
 #[test]
 fn a_swap_misses_no_sleeper() {
     loom::model(|| {
-        with_static(Lane::new(Spsc::new_boxed()), |lane| {
+        with_static(Lane::new(*Spsc::new_boxed()), |lane| {
             assert!(!overslept(lane, |head| head.writer.waiting.swap(0, Ordering::AcqRel) != 0));
         });
     });

@@ -1,12 +1,15 @@
 //! The end of the process by `exit` (so also by the return of `main`): what is queued is written first.
 
-use std::io::Write;
+use core::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use super::{CONTROL, SHUTDOWN_TIMEOUT, shutdown};
 use crate::error::ShutdownError;
 use crate::gate::{self, State};
 use crate::thread;
+
+/// A guard's drop has waited `shutdown_timeout` in vain: the exit does not wait as long again.
+pub(super) static PATIENCE_SPENT: AtomicBool = AtomicBool::new(false);
 
 pub(super) fn hook() {
     // SAFETY: `at_exit` is a function for the life of the program. A failure (no memory for the 33rd
@@ -25,8 +28,7 @@ extern "C" fn at_exit() {
         return;
     }
     let timeout = match state {
-        // A shutdown has waited already.
-        State::Stopping => Duration::ZERO,
+        State::Stopping if PATIENCE_SPENT.load(Ordering::Relaxed) => Duration::ZERO,
         _ => CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout),
     };
     if let Err(ShutdownError::TimedOut { unwritten }) = shutdown(timeout, None) {
@@ -41,7 +43,15 @@ fn report(unwritten: u64, why: &str) {
     }
 }
 
-/// One line on standard error, if there is one.
+/// One line on standard error, if somebody reads it: a full pipe must not hold up the end.
 pub(super) fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let line = format!("{line}\n");
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // Not through `std::io::stderr`, whose lock another thread may hold while it is blocked.
+    // SAFETY: `poll` is given one pollfd, and `write` the bytes of `line`.
+    unsafe {
+        if libc::poll(&mut stderr, 1, 100) == 1 && stderr.revents & libc::POLLOUT != 0 {
+            libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
+        }
+    }
 }

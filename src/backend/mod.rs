@@ -113,6 +113,7 @@ impl Drop for Guard {
     fn drop(&mut self) {
         let timeout = CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout);
         if let Err(error) = shutdown(timeout, Some(self.generation)) {
+            exit::PATIENCE_SPENT.store(true, Ordering::Relaxed);
             exit::say(&format!("kakashi: {error}"));
         }
     }

@@ -57,14 +57,16 @@ pub(crate) fn complete(sync: impl FnOnce() -> Option<Failure>, failure: Option<F
     finish(accepted, failure);
 }
 
-/// Everything is written and the writer leaves.
-pub(crate) fn finish_all(sync: impl FnOnce() -> Option<Failure>, failure: Option<Failure>) {
-    let (drawn, wants_sync) = {
-        let desk = DESK.lock();
-        (desk.drawn, desk.sync > desk.done)
-    };
-    let failure = failure.or_else(|| if wants_sync { sync() } else { None });
-    finish(drawn, failure);
+/// The writer leaves a closed backend: what was drawn later than it last looked concerns dropped records
+/// only.
+pub(crate) fn complete_all(sync: impl FnOnce() -> Option<Failure>, failure: Option<Failure>) {
+    accept(drawn());
+    complete(sync, failure);
+}
+
+/// The highest number drawn.
+pub(crate) fn drawn() -> u64 {
+    DRAWN.load(Ordering::Acquire)
 }
 
 fn finish(upto: u64, failure: Option<Failure>) {

@@ -138,11 +138,13 @@ impl Writer {
             let found = self.round(&mut sinks, &mut stopping);
             let finished = stopping.is_some() && self.lanes.targets_reached() && sinks.all_taken();
             if finished {
-                // Nobody is left waiting, and nothing that could be said is unsaid.
                 let failure = sinks.failure();
-                tickets::finish_all(|| sinks.sync(), failure);
                 if stopping == Some(Stop::Close) {
+                    tickets::complete_all(|| sinks.sync(), failure);
                     sinks.close();
+                } else {
+                    // Flushes that came later are the next writer's.
+                    tickets::complete(|| sinks.sync(), failure);
                 }
                 break;
             }
@@ -162,6 +164,7 @@ impl Writer {
             _ => None,
         };
         if asked.is_some() && stopping.is_none() {
+            tickets::accept(tickets::drawn());
             self.lanes.discover();
             self.lanes.set_targets();
         }
