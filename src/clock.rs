@@ -124,6 +124,11 @@ fn clock_ns(clock: libc::clockid_t) -> i64 {
     (spec.tv_sec as i64).saturating_mul(1_000_000_000).saturating_add(spec.tv_nsec as i64)
 }
 
+/// The monotonic clock, in ns.
+pub(crate) fn monotonic_ns() -> u64 {
+    clock_ns(libc::CLOCK_MONOTONIC) as u64
+}
+
 /// The system's time, in ns since 1970.
 pub(crate) fn wall_ns() -> i64 {
     clock_ns(libc::CLOCK_REALTIME).saturating_add(WALL_SHIFT.load(Ordering::Relaxed))

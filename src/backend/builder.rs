@@ -1,10 +1,13 @@
 //! Configuring and starting a backend.
 #![forbid(unsafe_code)]
 
+use core::sync::atomic::Ordering;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::{CONTROL, Guard, SHUTDOWN_TIMEOUT, WriterCore, cores, join_writer, prepare, spawn};
+use super::{
+    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WriterCore, cores, join_writer, prepare, spawn,
+};
 use crate::clock::Clock;
 use crate::error::StartError;
 use crate::futex;
@@ -137,7 +140,8 @@ impl Builder {
     /// nothing is lost or written twice.
     ///
     /// # Errors
-    /// [`StartError`] says what, where and what to do. After an error everything is as it was before.
+    /// [`StartError`] says what, where and what to do. After an error, what ran before goes on; but the sinks are
+    /// opened one after the other, so a file that [`FileSink::create`](crate::FileSink::create) opened is empty.
     pub fn start(mut self) -> Result<Guard, StartError> {
         refuse_if_running()?;
         self.check_core()?;
@@ -148,7 +152,9 @@ impl Builder {
         // Opened without the lock: `open` is code of the user's, and may log.
         let outlets = open_all(self.sinks)?;
 
-        let mut control = CONTROL.lock();
+        let patience = futex::deadline(self.shutdown_timeout);
+        // Held for long by a shutdown with a long time-out only.
+        let mut control = CONTROL.lock_until(patience).ok_or(StartError::StillStopping)?;
         refuse_if_running()?;
         control.clock = self.clock;
         prepare(&mut control)?;
@@ -156,10 +162,12 @@ impl Builder {
         match before {
             State::AutoStarted => {
                 writer::ask_to_stop(Stop::HandOver);
-                if !join_writer(&mut control, futex::deadline(self.shutdown_timeout)) {
-                    // It goes on as it was, and so do the calls.
-                    writer::ask_to_stop(Stop::No);
-                    return Err(StartError::StillStopping);
+                if !join_writer(&mut control, patience) {
+                    if writer::take_back() {
+                        // It goes on as it was, and so do the calls.
+                        return Err(StartError::StillStopping);
+                    }
+                    join_writer(&mut control, None);
                 }
             }
             State::Stopping if !join_writer(&mut control, futex::deadline(Duration::ZERO)) => {
@@ -169,7 +177,8 @@ impl Builder {
         }
         SINKS.lock().install(outlets, config);
         control.generation += 1;
-        control.shutdown_timeout = self.shutdown_timeout;
+        SHUTDOWN_TIMEOUT_MS
+            .store(self.shutdown_timeout.as_millis().min(u64::MAX.into()) as u64, Ordering::Relaxed);
         control.idle = self.idle;
         control.core = self.core;
         if let Some(level) = level {

@@ -1,15 +1,11 @@
 //! The end of the process by `exit` (so also by the return of `main`): what is queued is written first.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{CONTROL, SHUTDOWN_TIMEOUT, shutdown};
-use crate::error::ShutdownError;
+use super::{CLOSED_AT, await_writer, shutdown, shutdown_timeout};
 use crate::gate::{self, State};
-use crate::thread;
-
-/// A guard's drop has waited `shutdown_timeout` in vain: the exit does not wait as long again.
-pub(super) static PATIENCE_SPENT: AtomicBool = AtomicBool::new(false);
+use crate::{clock, futex, stats, thread};
 
 pub(super) fn hook() {
     // SAFETY: `at_exit` is a function for the life of the program. A failure (no memory for the 33rd
@@ -24,19 +20,24 @@ extern "C" fn at_exit() {
     }
     if thread::is_writer() {
         // A sink called `exit`: the one who would write is the one who leaves.
-        report(crate::stats::stats().queue_size(), "a sink ended the process");
-        return;
+        return report("a sink ended the process");
     }
-    let timeout = match state {
-        State::Stopping if PATIENCE_SPENT.load(Ordering::Relaxed) => Duration::ZERO,
-        _ => CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout),
+    let timeout = shutdown_timeout();
+    let written = match state {
+        // What began before goes on for as long as the exit allows, counted from then.
+        State::Stopping => {
+            let waited = clock::monotonic_ns().saturating_sub(CLOSED_AT.load(Ordering::Relaxed));
+            await_writer(futex::deadline(timeout.saturating_sub(Duration::from_nanos(waited))))
+        }
+        _ => shutdown(timeout, None).is_ok(),
     };
-    if let Err(ShutdownError::TimedOut { unwritten }) = shutdown(timeout, None) {
-        report(unwritten, &format!("within {timeout:?}"));
+    if !written {
+        report(&format!("within {timeout:?}"));
     }
 }
 
-fn report(unwritten: u64, why: &str) {
+fn report(why: &str) {
+    let unwritten = stats::stats().queue_size();
     gate::abandon();
     if unwritten > 0 {
         say(&format!("kakashi: {unwritten} records were not written at exit ({why})"));

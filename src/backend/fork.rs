@@ -8,7 +8,8 @@
 //! What was queued at the fork is the parent's, and written by it. `exec` after `fork` needs nothing of
 //! this, and `vfork` and `posix_spawn` do not call it.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::cell::Cell;
+use core::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::{CONTROL, WRITER_RUNS, tickets};
@@ -18,8 +19,11 @@ use crate::{futex, region, thread};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
-static CONTROL_HELD: AtomicBool = AtomicBool::new(false);
-static SINKS_HELD: AtomicBool = AtomicBool::new(false);
+thread_local! {
+    // The forking thread's own: several may be at it.
+    static CONTROL_HELD: Cell<bool> = const { Cell::new(false) };
+    static SINKS_HELD: Cell<bool> = const { Cell::new(false) };
+}
 
 pub(super) fn hook() {
     // SAFETY: the three are functions for the life of the program.
@@ -30,18 +34,18 @@ extern "C" fn prepare() {
     // A sink that forks holds the sinks' lock itself.
     let patience = if thread::is_writer() { Duration::ZERO } else { PATIENCE };
     let control = CONTROL.lock_until(futex::deadline(patience)).map(core::mem::forget);
-    CONTROL_HELD.store(control.is_some(), Ordering::Relaxed);
-    let sinks = SINKS.lock_until(futex::deadline(patience)).map(core::mem::forget);
-    SINKS_HELD.store(sinks.is_some(), Ordering::Relaxed);
+    CONTROL_HELD.set(control.is_some());
+    let sinks = writer::sinks_for_fork(patience).map(core::mem::forget);
+    SINKS_HELD.set(sinks.is_some());
 }
 
 extern "C" fn parent() {
     // SAFETY: `prepare` took these locks on this thread and left them closed.
     unsafe {
-        if SINKS_HELD.load(Ordering::Relaxed) {
+        if SINKS_HELD.get() {
             SINKS.open_held();
         }
-        if CONTROL_HELD.load(Ordering::Relaxed) {
+        if CONTROL_HELD.get() {
             CONTROL.open_held();
         }
     }
@@ -61,7 +65,7 @@ extern "C" fn child() {
     }
     let was_writer = thread::is_writer();
     thread::forget();
-    if !SINKS_HELD.load(Ordering::Relaxed) || was_writer {
+    if !SINKS_HELD.get() || was_writer {
         SINKS.lock().abandon();
     }
     let mut control = CONTROL.lock();
@@ -69,6 +73,7 @@ extern "C" fn child() {
     core::mem::forget(control.writer.take());
     control.generation += 1;
     writer::reset_stop(Stop::No);
+    writer::forget_forks();
     WRITER_RUNS.store(0, Ordering::Relaxed);
     gate::set_state(match gate::state() {
         State::Stopping | State::Stopped => State::Stopped,

@@ -18,7 +18,7 @@ mod exit;
 mod fork;
 pub(crate) mod tickets;
 
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -41,7 +41,6 @@ struct Control {
     writer: Option<JoinHandle<()>>,
     /// Counts the explicit starts, so that an old guard does not stop a new backend.
     generation: u64,
-    shutdown_timeout: Duration,
     idle: Idle,
     core: WriterCore,
     clock: Clock,
@@ -51,12 +50,21 @@ struct Control {
 static CONTROL: Lock<Control> = Lock::new(Control {
     writer: None,
     generation: 0,
-    shutdown_timeout: SHUTDOWN_TIMEOUT,
     idle: Idle::Backoff,
     core: WriterCore::Last,
     clock: Clock::Ordered,
     hooked: false,
 });
+
+/// The builder's `shutdown_timeout` in ms, which an exit must know without the lock.
+static SHUTDOWN_TIMEOUT_MS: AtomicU64 = AtomicU64::new(SHUTDOWN_TIMEOUT.as_millis() as u64);
+
+fn shutdown_timeout() -> Duration {
+    Duration::from_millis(SHUTDOWN_TIMEOUT_MS.load(Ordering::Relaxed))
+}
+
+/// When the rings were closed, in ns of the monotonic clock.
+static CLOSED_AT: AtomicU64 = AtomicU64::new(0);
 
 /// 1 while a writer runs; set to 0, and woken on, when it is gone.
 static WRITER_RUNS: AtomicU32 = AtomicU32::new(0);
@@ -111,9 +119,7 @@ impl Drop for Guard {
     /// Shuts down within the builder's `shutdown_timeout`. When that does not suffice, it says so in one
     /// line on standard error.
     fn drop(&mut self) {
-        let timeout = CONTROL.try_lock().map_or(SHUTDOWN_TIMEOUT, |control| control.shutdown_timeout);
-        if let Err(error) = shutdown(timeout, Some(self.generation)) {
-            exit::PATIENCE_SPENT.store(true, Ordering::Relaxed);
+        if let Err(error) = shutdown(shutdown_timeout(), Some(self.generation)) {
             exit::say(&format!("kakashi: {error}"));
         }
     }
@@ -198,7 +204,9 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
         }
         Err(error) => {
             WRITER_RUNS.store(0, Ordering::Release);
-            gate::set_state(before);
+            SINKS.lock().close();
+            // The default backend that was running has left: the next call starts it again.
+            gate::set_state(if before == State::AutoStarted { State::Idle } else { before });
             Err(StartError::Thread(error))
         }
     }
@@ -237,11 +245,19 @@ impl Drop for SignalsBlocked {
     }
 }
 
-/// Waits until the writer's thread is gone. False when the time was over.
-fn join_writer(control: &mut Held<'_, Control>, deadline: Option<Instant>) -> bool {
+/// Waits until the writer has left. False when the time was over.
+fn await_writer(deadline: Option<Instant>) -> bool {
     while WRITER_RUNS.load(Ordering::Acquire) != 0 {
         let Some(left) = futex::remaining(deadline) else { return false };
         futex::wait(&WRITER_RUNS, 1, Some(left));
+    }
+    true
+}
+
+/// The same, and lets go of its thread.
+fn join_writer(control: &mut Held<'_, Control>, deadline: Option<Instant>) -> bool {
+    if !await_writer(deadline) {
+        return false;
     }
     if let Some(handle) = control.writer.take() {
         // The thread has nothing left to do but to end.
@@ -305,6 +321,7 @@ fn shutdown(timeout: Duration, generation: Option<u64>) -> Result<ShutdownReport
     match gate::state() {
         State::Idle | State::Stopped | State::Failed => return Ok(ShutdownReport::now()),
         State::AutoStarted | State::Running => {
+            CLOSED_AT.store(clock::monotonic_ns(), Ordering::Relaxed);
             gate::set_state(State::Stopping);
             writer::ask_to_stop(Stop::Close);
         }

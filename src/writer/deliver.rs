@@ -317,6 +317,10 @@ impl Outlets {
             outlet.taken = 0;
             outlet.failing_since = None;
             outlet.next_try = None;
+            outlet.missed = 0;
+            if outlet.life == Life::Suspended {
+                outlet.life = Life::Live;
+            }
         }
         self.records = 0;
         region::totals().staged.store(0, Ordering::Relaxed);
@@ -335,6 +339,10 @@ impl Outlets {
     /// Closes the sinks. One that panics at that does not keep the others from it.
     pub(crate) fn close(&mut self) {
         for outlet in self.all.drain(..) {
+            if let (Life::Suspended, Some(failure)) = (outlet.life, &outlet.last_error) {
+                // What it missed can no longer be told in its own log.
+                self.config.tell(&BackendError::Retired { sink: &outlet.name, error: &failure.to_error() });
+            }
             let _ = catch_unwind(AssertUnwindSafe(move || drop(outlet.sink)));
         }
     }

@@ -25,7 +25,7 @@ use crate::backend::tickets;
 use crate::callsite::Callsite;
 use crate::clock::{self, Anchor};
 use crate::format::{self, LineHead};
-use crate::futex::Lock;
+use crate::futex::{self, Held, Lock};
 use crate::gate;
 use crate::level::Level;
 use crate::logger;
@@ -68,6 +68,8 @@ pub(crate) enum Stop {
     Close = 1,
     /// Write what is there and leave the lanes to another writer.
     HandOver = 2,
+    /// The writer's answer to a hand-over: it is leaving.
+    HandedOver = 3,
 }
 
 static STOP: AtomicU32 = AtomicU32::new(Stop::No as u32);
@@ -75,6 +77,15 @@ static STOP: AtomicU32 = AtomicU32::new(Stop::No as u32);
 pub(crate) fn ask_to_stop(stop: Stop) {
     STOP.store(stop as u32, Ordering::Release);
     gate::ring_bell();
+}
+
+/// Takes a hand-over back. False when it is too late: the writer is leaving.
+pub(crate) fn take_back() -> bool {
+    answer(Stop::HandOver, Stop::No)
+}
+
+fn answer(from: Stop, to: Stop) -> bool {
+    STOP.compare_exchange(from as u32, to as u32, Ordering::AcqRel, Ordering::Acquire).is_ok()
 }
 
 /// The same without a bell: where there is no writer.
@@ -85,6 +96,35 @@ pub(crate) fn reset_stop(stop: Stop) {
 /// The sinks. The writer holds the lock during a round and lets go between rounds and while it waits for
 /// a failing sink, so that a `fork` finds them whole.
 pub(crate) static SINKS: Lock<Outlets> = Lock::new(Outlets::new());
+
+/// How many threads are about to fork, and want the sinks whole.
+static FORKS: AtomicU32 = AtomicU32::new(0);
+
+/// Takes the sinks for a fork, within `patience`. The writer stands back meanwhile: with records to write
+/// all the time, it would take them again before a sleeping thread wakes.
+pub(crate) fn sinks_for_fork(patience: Duration) -> Option<Held<'static, Outlets>> {
+    FORKS.fetch_add(1, Ordering::AcqRel);
+    let held = SINKS.lock_until(futex::deadline(patience));
+    FORKS.fetch_sub(1, Ordering::AcqRel);
+    futex::wake_all(&FORKS);
+    held
+}
+
+/// Forgets the parent's forks, in a child.
+pub(crate) fn forget_forks() {
+    FORKS.store(0, Ordering::Relaxed);
+}
+
+/// The writer's part of it: for as long as a fork may take, and not for ever.
+fn let_forks_in() {
+    let mut forks = FORKS.load(Ordering::Acquire);
+    let mut naps = 0;
+    while forks != 0 && naps < 100 {
+        futex::wait(&FORKS, forks, Some(Duration::from_millis(10)));
+        forks = FORKS.load(Ordering::Acquire);
+        naps += 1;
+    }
+}
 
 /// The writer's own state. It is made before its thread is.
 pub(crate) struct Writer {
@@ -136,8 +176,9 @@ impl Writer {
             let heard = gate::bell();
             let mut sinks = SINKS.lock();
             let found = self.round(&mut sinks, &mut stopping);
-            let finished = stopping.is_some() && self.lanes.targets_reached() && sinks.all_taken();
-            if finished {
+            let drained = stopping.is_some() && self.lanes.targets_reached() && sinks.all_taken();
+            // A hand-over may be taken back until here.
+            if drained && (stopping != Some(Stop::HandOver) || answer(Stop::HandOver, Stop::HandedOver)) {
                 let failure = sinks.failure();
                 if stopping == Some(Stop::Close) {
                     tickets::complete_all(|| sinks.sync(), failure);
@@ -150,6 +191,7 @@ impl Writer {
             }
             let wait_until = sinks.next_try();
             drop(sinks);
+            let_forks_in();
             self.rest(found, heard, wait_until);
         }
         totals.active_workers.fetch_sub(1, Ordering::Relaxed);
