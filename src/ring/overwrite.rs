@@ -26,7 +26,7 @@
 //! per frame. Relaxed words between fences would be as right, but neither sanitizer nor reader can
 //! check them as easily; on x86_64 a Release store is a plain one.
 
-use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned, load_owned};
+use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
 
 use super::{
     Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run,
@@ -56,8 +56,8 @@ struct ConsumerSide {
     read: AtomicU64,
     /// The sequence number that the consumer expects next: frames read and frames missed.
     sequence: AtomicU64,
-    /// Frames missed.
-    missed: AtomicU64,
+    /// Frames read, from the moment on at which a copy was found whole.
+    frames: AtomicU64,
     held: AtomicBool,
 }
 
@@ -254,15 +254,25 @@ impl<const B: usize, const N: usize> RingView for Overwrite<B, N> {
     }
 
     fn counts(&self) -> RingCounts {
-        let sequence = self.consumer.sequence.load(Ordering::Acquire);
-        let missed = self.consumer.missed.load(Ordering::Relaxed);
-        let read = self.consumer.read.load(Ordering::Acquire);
-        let floor_sequence = self.producer.floor_sequence.load(Ordering::Relaxed);
+        let side = &self.consumer;
+        let mut consumed = side.frames.load(Ordering::Acquire);
+        let mut sequence = side.sequence.load(Ordering::Acquire);
+        // The two change together: a few tries find a moment at which they did not.
+        for _ in 0..4 {
+            let again = side.frames.load(Ordering::Acquire);
+            if again == consumed {
+                break;
+            }
+            consumed = again;
+            sequence = side.sequence.load(Ordering::Acquire);
+        }
+        let read = side.read.load(Ordering::Acquire);
+        let gone = self.producer.floor_sequence.load(Ordering::Relaxed).max(sequence);
         let floor = self.producer.floor.load(Ordering::Relaxed).max(read);
         RingCounts {
             published: self.producer.frames.load(Ordering::Relaxed),
-            consumed: sequence.saturating_sub(missed),
-            evicted: missed + floor_sequence.saturating_sub(sequence),
+            consumed,
+            evicted: gone.saturating_sub(consumed),
             occupied: self.producer.write.load(Ordering::Relaxed).saturating_sub(floor).min(N as u64),
             capacity: N as u64,
         }
@@ -336,6 +346,13 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
     fn run(&mut self) -> Run {
         if self.copied.is_none() {
             self.copied = self.copy_next();
+            if let Some(copied) = self.copied {
+                // Counted as read from here on, whatever the floor does: it will be.
+                self.sequence = copied.sequence.wrapping_add(1);
+                self.ring.consumer.sequence.store(self.sequence, Ordering::Release);
+                let frames = &self.ring.consumer.frames;
+                frames.store(load_owned(frames) + 1, Ordering::Release);
+            }
         }
         let (len, evicted) = self.copied.map_or((0, 0), |copied| (self.copy.len() * 8, copied.missed));
         Run { start: self.copy.as_ptr().cast(), len, slot_bytes: B, evicted }
@@ -344,9 +361,6 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
     fn advance(&mut self, _slots: usize, _frames: u64) {
         if let Some(copied) = self.copied.take() {
             self.read += copied.slots;
-            self.sequence = copied.sequence.wrapping_add(1);
-            add_owned(&self.ring.consumer.missed, copied.missed);
-            self.ring.consumer.sequence.store(self.sequence, Ordering::Relaxed);
         }
     }
 
@@ -361,6 +375,9 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
     }
 
     fn position(&self) -> u64 {
+        if self.copied.is_some() {
+            return self.read;
+        }
         // What is evicted need not be waited for.
         self.read.max(self.ring.producer.floor.load(Ordering::Relaxed))
     }

@@ -376,7 +376,9 @@ impl<const B: usize, const N: usize> Consumer for SpscConsumer<B, N> {
         if self.cursor == self.released {
             return false;
         }
-        crate::sync::add_owned(&self.half.rb().consumer.frames, self.frames);
+        // Release: who sees the count sees the publications that it counts.
+        let frames = &self.half.rb().consumer.frames;
+        frames.store(load_owned(frames) + self.frames, Ordering::Release);
         self.frames = 0;
         // SAFETY: these slots were read; nothing refers to them any more.
         unsafe { self.half.advance_read_index((self.cursor - self.released) as usize) };
