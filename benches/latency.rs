@@ -188,7 +188,7 @@ fn main() {
             }
             kakashi::flush(Duration::from_secs(60)).expect("the writer catches up");
         }
-        floor.extend((0..BURSTS as u64).map(|at| burst(|_| drop(black_box(bare())), at)));
+        floor.extend((0..BURSTS as u64).map(|at| burst(|_| _ = black_box(bare()), at)));
     }
     let report = guard.shutdown(Duration::from_secs(60)).expect("everything is written");
     let lines = std::fs::read(&path).expect("the log is there").iter().filter(|&&byte| byte == b'\n').count();

@@ -4,6 +4,7 @@
 
 kakashi::channel!(static FILLS: kakashi::Channel<128, 1024, 4, kakashi::DropOldest>);
 
+/// Starts a backend, logs, and returns: the guard writes what is queued.
 pub fn main() -> Result<(), kakashi::StartError> {
     let path = std::env::var_os("QUICKSTART_LOG").unwrap_or_else(|| "quickstart.log".into());
     let _guard = kakashi::builder().sink(kakashi::FileSink::append(&path)).start()?;

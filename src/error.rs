@@ -234,3 +234,24 @@ impl fmt::Display for BackendError<'_> {
 }
 
 impl error::Error for BackendError<'_> {}
+
+/// An error that can be given to several.
+#[derive(Clone)]
+pub(crate) struct Failure {
+    kind: io::ErrorKind,
+    code: Option<i32>,
+    message: String,
+}
+
+impl Failure {
+    pub(crate) fn new(sink: &str, error: &io::Error) -> Self {
+        Failure { kind: error.kind(), code: error.raw_os_error(), message: format!("{sink}: {error}") }
+    }
+
+    pub(crate) fn to_error(&self) -> io::Error {
+        match self.code {
+            Some(code) => io::Error::from_raw_os_error(code),
+            None => io::Error::new(self.kind, self.message.clone()),
+        }
+    }
+}

@@ -108,6 +108,8 @@ mod stats;
 #[cfg(not(kakashi_loom))]
 mod thread;
 #[cfg(not(kakashi_loom))]
+mod tickets;
+#[cfg(not(kakashi_loom))]
 mod writer;
 
 #[cfg(not(kakashi_loom))]

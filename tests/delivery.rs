@@ -42,6 +42,7 @@ fn child() {
             assert!(matches!(guard.shutdown(Duration::ZERO), Err(ShutdownError::TimedOut { unwritten: 11 })));
             assert_eq!(kakashi::state(), State::Stopping);
             // The writer goes on as soon as this thread has left.
+            // SAFETY: the function is there for the life of the program.
             unsafe { libc::atexit(nothing) };
             std::thread::spawn(move || gate.open());
             std::process::exit(7);
@@ -785,7 +786,7 @@ impl Token for AtomicU64 {
         let mut tries = 0_u32;
         while self.load(Ordering::Acquire) != turn {
             tries += 1;
-            if tries % 1000 == 0 {
+            if tries.is_multiple_of(1000) {
                 std::thread::yield_now();
             }
         }

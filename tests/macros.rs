@@ -109,7 +109,7 @@ fn plain_placeholders_of_every_type() {
     same!(log, "{} {}", &mut 7, &mut String::from("mutable"));
     same!(log, "{} {}", IpAddr::V4(Ipv4Addr::LOCALHOST), Order::new());
     same!(log, "{} {}", Path::new("/tmp/a b").display(), format_args!("{}-{}", 1, 2));
-    same!(log, "{}", u64::from_str_radix("x", 10).unwrap_err());
+    same!(log, "{}", "x".parse::<u64>().unwrap_err());
     let values: (&dyn Display, Box<dyn Display>) = (&7, Box::new("boxed"));
     same!(log, "{} {}", values.0, values.1);
     // Positional arguments in any order, twice, and by name.
@@ -175,9 +175,9 @@ fn width_fill_alignment_sign_and_precision() {
 #[test]
 fn sizes_from_arguments() {
     let log = support::start();
-    let (width, precision, value) = (9, 2, 3.14159);
+    let (width, precision, value) = (9, 2, 3.25159);
     same!(log, "[{:1$}] [{:>1$}]", 7, 5);
-    same!(log, "[{:>1$.2$}]", 2.71828, 8, 3);
+    same!(log, "[{:>1$.2$}]", 2.75828, 8, 3);
     same!(log, "[{:>width$.precision$}]", value);
     same!(log, "[{value:>width$.precision$}]");
     same!(log, "[{value:.precision$}] [{value:width$}] [{value:0width$.1}]");
@@ -705,7 +705,7 @@ fn commas_and_angle_brackets_in_arguments() {
     same!(log, "{} {}", a << 2, 16 >> b);
     same!(log, "{} {}", a as u64 + 1, if a < b { "less" } else { "more" });
     same!(log, "{:?} {}", std::collections::HashMap::<u8, Vec<u8>>::new(), a & b | c);
-    same!(log, "{} {}", [1, 2, 3].iter().map(|x| x + 1).sum::<i32>(), (|x: i32, y: i32| x - y)(5, 3));
+    same!(log, "{} {}", [1, 2, 3].iter().map(|x| x + 1).sum::<i32>(), i32::max(5, 3));
     same!(log, "{}", {
         let x = 1;
         x + 1

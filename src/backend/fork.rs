@@ -12,10 +12,10 @@ use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{CONTROL, WRITER_RUNS, tickets};
+use super::{CONTROL, WRITER_RUNS};
 use crate::gate::{self, State};
 use crate::writer::{self, SINKS, Stop};
-use crate::{futex, region, thread};
+use crate::{futex, region, thread, tickets};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 

@@ -16,7 +16,6 @@ mod builder;
 mod cores;
 mod exit;
 mod fork;
-pub(crate) mod tickets;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -31,7 +30,7 @@ use crate::futex::{self, Held, Lock};
 use crate::gate::{self, State};
 use crate::sink::ConsoleSink;
 use crate::writer::{self, Idle, Outlet, SINKS, Stop, Writer};
-use crate::{region, stats, thread};
+use crate::{region, stats, thread, tickets};
 
 /// How long a shutdown may take where nobody says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use crate::error::BackendError;
+use crate::error::{BackendError, Failure};
 use crate::format::Out;
 use crate::level::Level;
 use crate::region;
@@ -76,27 +76,6 @@ enum Life {
     Suspended,
     /// It is not used any more.
     Retired,
-}
-
-/// An error that can be given to several.
-#[derive(Clone)]
-pub(crate) struct Failure {
-    kind: io::ErrorKind,
-    code: Option<i32>,
-    message: String,
-}
-
-impl Failure {
-    fn new(sink: &str, error: &io::Error) -> Self {
-        Failure { kind: error.kind(), code: error.raw_os_error(), message: format!("{sink}: {error}") }
-    }
-
-    pub(crate) fn to_error(&self) -> io::Error {
-        match self.code {
-            Some(code) => io::Error::from_raw_os_error(code),
-            None => io::Error::new(self.kind, self.message.clone()),
-        }
-    }
 }
 
 /// A sink, its staging, and how it fares.

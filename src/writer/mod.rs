@@ -19,9 +19,8 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 pub use deliver::Retry;
-pub(crate) use deliver::{Config, Failure, OnError, Outlet, Outlets};
+pub(crate) use deliver::{Config, OnError, Outlet, Outlets};
 
-use crate::backend::tickets;
 use crate::callsite::Callsite;
 use crate::clock::{self, Anchor};
 use crate::format::{self, LineHead};
@@ -31,7 +30,7 @@ use crate::level::Level;
 use crate::logger;
 use crate::record::Record;
 use crate::region;
-use crate::thread;
+use crate::{thread, tickets};
 use lanes::Lanes;
 
 /// How long a record may be under way between its tick and its publication and still be put in order.

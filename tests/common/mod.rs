@@ -44,7 +44,9 @@ pub fn scenario(name: &str) -> Process {
 }
 
 /// Runs the scenario that this process was made for, if it was.
-pub fn dispatch(scenarios: &[(&str, fn(&str))]) {
+pub type Scenario = (&'static str, fn(&str));
+
+pub fn dispatch(scenarios: &[Scenario]) {
     let Ok(name) = std::env::var(SCENARIO) else { return };
     let (_, run) = scenarios.iter().find(|(known, _)| *known == name).expect("the scenario is in the list");
     run(&std::env::var(ARGUMENT).unwrap_or_default());

@@ -9,10 +9,10 @@
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
+use crate::error::{Failure, FlushError};
 use crate::futex::{self, Lock};
 use crate::gate::{self, State};
-use crate::writer::Failure;
-use crate::{error::FlushError, stats, thread};
+use crate::{stats, thread};
 
 struct Desk {
     drawn: u64,
