@@ -26,7 +26,7 @@ pub(crate) const POOL: usize = 4;
 /// * `SLOT_BYTES`: bytes of a slot, a power of two from 64 to 4096. A record takes as many slots as it
 ///   needs; each cache line it touches costs time, so choose the smallest size that usually suffices.
 /// * `SLOTS`: slots of a thread's ring, a power of two from 2 to 2^24. A record may take half of them,
-///   and at most 68 KiB; what is longer is cut, and says so.
+///   and at most 68 KiB (rounded up to whole slots); what is longer is cut, and says so.
 /// * `THREADS`: how many threads can have a ring of their own at a time, 1 to 4096. Further threads
 ///   share one more ring, behind a lock: slower, and not fair when hundreds crowd there.
 /// * `P`: what happens when a ring is full, a [`Policy`].

@@ -68,7 +68,8 @@ pub struct DropCauses {
     pub format_panicked: u64,
     /// A signal handler interrupted a call, and the shared lane was taken.
     pub reentrant: u64,
-    /// The thread could have neither a lane nor the shared one in time, or no backend could be started.
+    /// No lane could take it: the thread could have neither one of its own nor the shared one in time, no
+    /// backend could be started, or the record is larger than half a ring even without its texts.
     pub no_lane: u64,
     /// The call came after the rings were closed.
     pub after_shutdown: u64,
