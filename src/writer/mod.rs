@@ -54,7 +54,7 @@ pub enum Idle {
     /// It looks about every microsecond and never sleeps: for a core of its own.
     Spin,
     /// It sleeps: for at most 400 µs at a time while records came within the last 100 ms, then for longer
-    /// and longer, up to 8 ms, so that it needs less than 1 % of a core.
+    /// and longer, up to 10 ms, so that it needs less than 1 % of a core.
     #[default]
     Backoff,
 }
@@ -140,7 +140,7 @@ pub(crate) struct Writer {
 
 const FIRST_NAP: Duration = Duration::from_micros(50);
 const BUSY_NAP: Duration = Duration::from_micros(400);
-const LONGEST_NAP: Duration = Duration::from_millis(8);
+const LONGEST_NAP: Duration = Duration::from_millis(10);
 const BUSY_TIME: Duration = Duration::from_millis(100);
 
 impl Writer {
