@@ -49,9 +49,7 @@ pub(crate) fn lane<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> L
     }
     handle.state.set(BUSY);
     compiler_fence(Ordering::SeqCst);
-    if state == READY
-        && let Some(head) = handle.head.get()
-    {
+    if let Some(head) = handle.head.get() {
         return Lane::Own(head);
     }
     if !(crate::ENSURE_OPEN)() {
@@ -75,6 +73,10 @@ pub(crate) fn done<C: ChannelSpec>(handle: &Handle<C>, lane: &Lane) {
 
 /// Claims a free lane. The handle's state must be `BUSY`.
 fn claim<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<&'static LaneHead, PrepareError> {
+    if let Some(head) = handle.head.get() {
+        // A signal handler was faster.
+        return Ok(head);
+    }
     let state = channel.state();
     let freed = state.freed.load(Ordering::Relaxed);
     if thread::is_ending() || handle.found_none.get() == freed.wrapping_add(1) || !thread::watch() {
@@ -163,13 +165,14 @@ pub(crate) fn count_truncated(head: &LaneHead) {
     head.producer.truncated.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Waits for room as the channel's policy says. When there will be none, counts the drop and says
+/// Waits for room as the channel's policy says, counted from `began`. When there will be none, counts the drop and says
 /// false.
 pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
     handle: &Handle<C>,
     head: &LaneHead,
     producer: &mut P,
     slots: usize,
+    began: Instant,
 ) -> bool {
     if producer.reserve(slots).is_some() {
         handle.expired_at.set(0);
@@ -193,7 +196,6 @@ pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
         Wait::For(micros) => Some(Duration::from_micros(micros)),
         Wait::Forever => None,
     };
-    let began = Instant::now();
     let room = wait(head, producer, slots, began, limit);
     let counters = &head.producer;
     add_owned(&counters.blocked, 1);
@@ -265,14 +267,13 @@ pub(crate) fn with_shared<C: ChannelSpec>(
     fill: impl FnOnce(Grant<'_, <C::Ring as RingMemory>::Producer>, ThreadId),
 ) -> Option<&'static LaneHead> {
     let shared = &channel.state().shared;
+    let began = Instant::now();
     let held = if !waits || thread::is_writer() {
         shared.try_lock()
     } else {
         match <C::Policy as Policy>::WAIT {
             Wait::Forever => Some(shared.lock()),
-            Wait::For(micros) => {
-                shared.lock_until(futex::deadline(Duration::from_micros(micros).max(SHARED_TURN)))
-            }
+            Wait::For(micros) => shared.lock_until(futex::deadline(Duration::from_micros(micros))),
             Wait::Never => shared.lock_until(futex::deadline(SHARED_TURN)),
         }
     };
@@ -294,7 +295,7 @@ pub(crate) fn with_shared<C: ChannelSpec>(
                 return None;
             }
         }
-    } else if wait_for_room::<C, _>(handle, parts.head, producer, slots) {
+    } else if wait_for_room::<C, _>(handle, parts.head, producer, slots, began) {
         if let Some(grant) = producer.reserve(slots) {
             fill(grant, id);
         }

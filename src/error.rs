@@ -11,7 +11,8 @@ use std::{error, fmt, io};
 pub enum StartError {
     /// A backend that was started by `start()` runs already. Shut it down first.
     AlreadyRunning,
-    /// A shutdown timed out and its writer is not gone yet. Try again later.
+    /// The previous backend's writer is not gone yet: a shutdown has timed out, or is under way, or the default
+    /// backend did not hand over in time. Try again later.
     StillStopping,
     /// A sink could not be opened.
     Sink {
@@ -48,19 +49,21 @@ pub enum StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            StartError::AlreadyRunning => {
-                f.write_str("a backend runs already in this process: shut it down before starting another one")
-            }
-            StartError::StillStopping => f.write_str(
-                "the previous backend is still stopping after a shutdown that timed out: try again when its writer is gone",
+            StartError::AlreadyRunning => f.write_str(
+                "a backend runs already in this process: shut it down before starting another one",
             ),
+            StartError::StillStopping => {
+                f.write_str("the previous backend is still stopping: try again when its writer is gone")
+            }
             StartError::Sink { path, source } => {
                 write!(f, "cannot open the log sink `{}`: {source}", path.display())
             }
             StartError::DuplicateSink { path } => {
                 write!(f, "two sinks write to `{}`: give each sink a file of its own", path.display())
             }
-            StartError::TooManySinks { given, most } => write!(f, "{given} sinks were given, and at most {most} can be"),
+            StartError::TooManySinks { given, most } => {
+                write!(f, "{given} sinks were given, and at most {most} can be")
+            }
             StartError::WriterCore { core, allowed } => {
                 write!(f, "the writer cannot be pinned to core {core}: this process may use {allowed:?}")
             }
@@ -126,7 +129,7 @@ impl error::Error for FlushError {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum ShutdownError {
-    /// The time was over. The writer goes on; `state()` is `Stopping` until it is done.
+    /// The time was over. The writer goes on; `state()` is `Stopping` until another shutdown or a start finds it gone.
     TimedOut {
         /// Records that were not yet written, at that moment.
         unwritten: u64,

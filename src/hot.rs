@@ -11,6 +11,8 @@
 
 use core::sync::atomic::{Ordering, compiler_fence};
 
+use std::time::Instant;
+
 use crate::arg::{Arena, Args, Encoding, Offsets, UNCAPPED, Values};
 use crate::callsite::Callsite;
 use crate::channel::{BUSY, ChannelSpec, Handle, READY, Target, UNCLAIMED};
@@ -96,6 +98,9 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: &
 #[inline(never)]
 fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: &V) {
     let lane = cold::lane(channel, handle);
+    if matches!(lane, Lane::None) {
+        return cold::done(handle, &lane);
+    }
     let header = if matches!(lane, Lane::Own(_)) { HEADER } else { SHARED_HEADER };
     let at = Offsets::new::<V>(C::Encoding::PREFORMATTED, header);
     let Some(cap) = cap::<C, V>(values, at) else {
@@ -109,7 +114,7 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
             // SAFETY: the lane is this thread's, and its state is BUSY.
             let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
             let mut taken_by = None;
-            if cold::wait_for_room::<C, _>(handle, head, producer, slots)
+            if cold::wait_for_room::<C, _>(handle, head, producer, slots, Instant::now())
                 && let Some(grant) = producer.reserve(slots)
             {
                 // SAFETY: that many slots were reserved.

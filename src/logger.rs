@@ -3,9 +3,10 @@
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
 
 use crate::callsite::{self, DEFAULT_LEVEL};
+use crate::futex::Lock;
 use crate::level::{Level, LevelFilter};
 
-/// How many different names there can be; later ones share the last entry, `other`.
+/// Entries of the table: two less is how many different names there can be; later ones share `other`.
 pub const MAX_LOGGERS: usize = 1024;
 
 /// No level of its own: the global one counts.
@@ -136,6 +137,9 @@ pub(crate) fn level_enabled(level: Level) -> bool {
 }
 
 fn apply() {
+    // Two at a time could leave the switches to the one that read the older level.
+    static APPLYING: Lock<()> = Lock::new(());
+    let _held = APPLYING.lock();
     let most = TABLE
         .iter()
         .map(|entry| entry.level.load(Ordering::Relaxed))

@@ -45,12 +45,14 @@ pub struct Block;
 #[derive(Clone, Copy, Debug)]
 pub struct BlockFor<const MICROS: u64>;
 
-/// Drop the record that finds no room, and count it as `newest`. Never waits.
+/// Drop the record that finds no room, and count it as `newest`. Never waits (a thread without a lane of
+/// its own waits up to 100 ms for its turn on the shared one).
 #[derive(Clone, Copy, Debug)]
 pub struct DropNewest;
 
 /// Evict the oldest records to make room, and count them as `oldest`. Wait-free: never waits, never
-/// retries, and the newest record is always in.
+/// retries, and the newest record is always in (a thread without a lane of its own waits up to 100 ms for
+/// its turn on the shared one).
 #[derive(Clone, Copy, Debug)]
 pub struct DropOldest;
 

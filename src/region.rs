@@ -140,8 +140,10 @@ fn map(bytes: usize) -> std::io::Result<*mut u8> {
 /// that cannot (before 5.14) leaves it to the faults.
 pub(crate) fn populate(start: *const u8, bytes: usize) {
     const MADV_POPULATE_WRITE: i32 = 23;
-    let into_page = start.addr() % PAGE;
-    let whole = (into_page + bytes).next_multiple_of(PAGE);
+    // SAFETY: a question about the system.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
+    let into_page = start.addr() % page;
+    let whole = (into_page + bytes).next_multiple_of(page);
     // SAFETY: the range lies within the region, which begins and ends at pages; populating changes no
     // byte of it.
     unsafe { libc::madvise(start.sub(into_page).cast_mut().cast(), whole, MADV_POPULATE_WRITE) };

@@ -304,7 +304,7 @@ enum Scope {
     Channel(&'static dyn AnyChannel),
 }
 
-/// A handle onto the statistics of the whole backend or of one channel. Four words, `Copy`; reading
+/// A handle onto the statistics of the whole backend or of one channel. `Copy`; reading
 /// takes no lock, allocates nothing and makes no system call, so that a hot path can ask.
 ///
 /// ```

@@ -6,7 +6,7 @@
 //! handed over by the lock. When all that is taken by the sinks, all numbers up to the accepted one are
 //! done.
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use crate::error::{Failure, FlushError};
@@ -20,19 +20,31 @@ struct Desk {
     done: u64,
     /// The highest number drawn that wants a sync.
     sync: u64,
-    /// The failures of the last numbers done, by the highest number each concerns.
-    failures: [(u64, Option<Failure>); 8],
+    /// The last failures.
+    failures: [Option<Failed>; 8],
     next_failure: usize,
+}
+
+/// A failure, and whom it concerns.
+struct Failed {
+    /// The numbers `after + 1` to `upto`.
+    after: u64,
+    upto: u64,
+    /// Only those that wanted a sync.
+    sync: bool,
+    failure: Failure,
 }
 
 static DESK: Lock<Desk> = Lock::new(EMPTY);
 const EMPTY: Desk =
-    Desk { drawn: 0, accepted: 0, done: 0, sync: 0, failures: [const { (0, None) }; 8], next_failure: 0 };
+    Desk { drawn: 0, accepted: 0, done: 0, sync: 0, failures: [const { None }; 8], next_failure: 0 };
 
 /// `drawn`, readable without the lock: the writer looks every round.
 static DRAWN: AtomicU64 = AtomicU64::new(0);
 /// The writer's `done`, likewise.
 static DONE: AtomicU64 = AtomicU64::new(0);
+/// The writer has left a closed backend: nothing more will be done, and all that could be is.
+static CLOSED: AtomicBool = AtomicBool::new(false);
 /// Changes with each completion; callers sleep on it.
 static COMPLETIONS: AtomicU32 = AtomicU32::new(0);
 
@@ -53,8 +65,10 @@ pub(crate) fn complete(sync: impl FnOnce() -> Option<Failure>, failure: Option<F
         let desk = DESK.lock();
         (desk.accepted, desk.sync > desk.done)
     };
-    let failure = failure.or_else(|| if wants_sync { sync() } else { None });
-    finish(accepted, failure);
+    match failure {
+        Some(failure) => finish(accepted, Some((false, failure))),
+        None => finish(accepted, if wants_sync { sync().map(|failure| (true, failure)) } else { None }),
+    }
 }
 
 /// The writer leaves a closed backend: what was drawn later than it last looked concerns dropped records
@@ -62,6 +76,12 @@ pub(crate) fn complete(sync: impl FnOnce() -> Option<Failure>, failure: Option<F
 pub(crate) fn complete_all(sync: impl FnOnce() -> Option<Failure>, failure: Option<Failure>) {
     accept(drawn());
     complete(sync, failure);
+    CLOSED.store(true, Ordering::Release);
+}
+
+/// A writer begins.
+pub(crate) fn open() {
+    CLOSED.store(false, Ordering::Release);
 }
 
 /// The highest number drawn.
@@ -69,12 +89,14 @@ pub(crate) fn drawn() -> u64 {
     DRAWN.load(Ordering::Acquire)
 }
 
-fn finish(upto: u64, failure: Option<Failure>) {
+fn finish(upto: u64, failure: Option<(bool, Failure)>) {
     let mut desk = DESK.lock();
+    if let Some((sync, failure)) = failure {
+        let at = desk.next_failure;
+        desk.failures[at] = Some(Failed { after: desk.done, upto, sync, failure });
+        desk.next_failure = (at + 1) % desk.failures.len();
+    }
     desk.done = desk.done.max(upto);
-    let at = desk.next_failure;
-    desk.failures[at] = (upto, failure);
-    desk.next_failure = (at + 1) % desk.failures.len();
     DONE.store(desk.done, Ordering::Relaxed);
     drop(desk);
     COMPLETIONS.fetch_add(1, Ordering::Release);
@@ -88,7 +110,9 @@ fn finish(upto: u64, failure: Option<Failure>) {
 pub(crate) unsafe fn forget() {
     // SAFETY: passed on to the caller.
     unsafe { DESK.force_open() };
-    *DESK.lock() = EMPTY;
+    // Written over without a drop: the parent's writer may have been in the middle of it.
+    // SAFETY: the pointer is that of the guarded value.
+    unsafe { core::ptr::write(&mut *DESK.lock(), EMPTY) };
     DRAWN.store(0, Ordering::Relaxed);
     DONE.store(0, Ordering::Relaxed);
 }
@@ -117,14 +141,12 @@ pub(crate) fn flush(timeout: Duration, sync: bool) -> Result<(), FlushError> {
         {
             let desk = DESK.lock();
             if desk.done >= mine {
-                // The failure of the first completion that covers this number.
-                let failure = desk
+                let failed = desk
                     .failures
                     .iter()
-                    .filter(|(upto, _)| *upto >= mine)
-                    .min_by_key(|(upto, _)| *upto)
-                    .and_then(|(_, failure)| failure.as_ref());
-                return failure.map_or(Ok(()), |failure| Err(FlushError::Sink(failure.to_error())));
+                    .flatten()
+                    .find(|failed| failed.after < mine && mine <= failed.upto && (sync || !failed.sync));
+                return failed.map_or(Ok(()), |failed| Err(FlushError::Sink(failed.failure.to_error())));
             }
         }
         if let Some(result) = without_writer() {
@@ -141,6 +163,7 @@ pub(crate) fn flush(timeout: Duration, sync: bool) -> Result<(), FlushError> {
 fn without_writer() -> Option<Result<(), FlushError>> {
     match gate::state() {
         State::Idle | State::Stopped => Some(Ok(())),
+        State::Stopping if CLOSED.load(Ordering::Acquire) => Some(Ok(())),
         State::Failed => {
             Some(Err(FlushError::Sink(std::io::Error::other("there is no backend: it could not be started"))))
         }

@@ -15,7 +15,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("clock", &["futex"]),
     ("gate", &["futex"]),
     ("callsite", &["level"]),
-    ("logger", &["callsite", "level"]),
+    ("logger", &["callsite", "futex", "level"]),
     ("number", &[]),
     // What both sides share.
     ("ring", &["sync"]),

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{
-    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WriterCore, cores, join_writer, prepare, spawn,
+    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, cores, join_writer,
+    prepare, spawn,
 };
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::error::StartError;
 use crate::futex;
 use crate::gate::{self, State};
@@ -156,7 +157,6 @@ impl Builder {
         // Held for long by a shutdown with a long time-out only.
         let mut control = CONTROL.lock_until(patience).ok_or(StartError::StillStopping)?;
         refuse_if_running()?;
-        control.clock = self.clock;
         prepare(&mut control)?;
         let before = gate::state();
         match before {
@@ -175,6 +175,8 @@ impl Builder {
             }
             _ => {}
         }
+        control.clock = self.clock;
+        clock::init(self.clock);
         SINKS.lock().install(outlets, config);
         control.generation += 1;
         SHUTDOWN_TIMEOUT_MS
@@ -198,6 +200,7 @@ impl Builder {
 fn refuse_if_running() -> Result<(), StartError> {
     match gate::state() {
         State::Running => Err(StartError::AlreadyRunning),
+        State::Stopping if WRITER_RUNS.load(Ordering::Acquire) != 0 => Err(StartError::StillStopping),
         _ if thread::is_writer() => Err(StartError::AlreadyRunning),
         _ => Ok(()),
     }

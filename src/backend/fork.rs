@@ -2,7 +2,7 @@
 //! call, a writer of its own over the same sinks.
 //!
 //! The forking thread takes the backend's two locks first, so that the child finds control and sinks whole.
-//! It waits a second for them: behind a sink that hangs, `fork` must not. A child that was born without
+//! It waits a second for each: behind a sink that hangs, `fork` must not. A child that was born without
 //! the sinks' lock leaves them alone and logs to standard error.
 //!
 //! What was queued at the fork is the parent's, and written by it. `exec` after `fork` needs nothing of
@@ -68,6 +68,7 @@ extern "C" fn child() {
     if !SINKS_HELD.get() || was_writer {
         SINKS.lock().abandon();
     }
+    SINKS.lock().forget_staged();
     let mut control = CONTROL.lock();
     // The thread it stands for is the parent's.
     core::mem::forget(control.writer.take());

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! *Closing the rings* is leaving them: a thread that has a lane may still publish into it after the writer
-//! noted its last position. Such records are counted as `after_shutdown` (by the difference of positions,
+//! noted its last position. Such records are counted as `after_shutdown` (by the difference of counts,
 //! so that nothing is counted both ways), and the next writer skips them. No check on the hot path is
 //! needed for that, and no fence between the two sides.
 
@@ -189,6 +189,8 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
         // What a sink or the program's error function throws is caught where it is called; this is for
         // a mistake of our own: waiting callers are let go, and it is said.
         if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+            region::totals().workers.store(0, Ordering::Relaxed);
+            region::totals().active_workers.store(0, Ordering::Relaxed);
             gate::set_state(State::Failed);
             exit::say("kakashi: the writer panicked; records are dropped from now on");
         }

@@ -385,6 +385,12 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
 
 impl<const B: usize, const N: usize> Drop for OverwriteConsumer<B, N> {
     fn drop(&mut self) {
+        if let Some(copied) = self.copied.take() {
+            // At hand and not taken: it, and what was missed before it, is the next consumer's.
+            let side = &self.ring.consumer;
+            side.sequence.store(copied.sequence.wrapping_sub(copied.missed), Ordering::Release);
+            side.frames.store(load_owned(&side.frames) - 1, Ordering::Release);
+        }
         self.release();
         self.ring.consumer.held.store(false, Ordering::Release);
     }

@@ -136,7 +136,9 @@ impl Outlet {
                 Ok(Ok(taken)) if taken <= given => {
                     add_owned(&region::totals().bytes_written, taken as u64);
                     self.taken += taken;
-                    self.works_again();
+                    if self.taken == self.staged {
+                        self.works_again();
+                    }
                     continue;
                 }
                 Ok(Ok(_)) => {
@@ -301,8 +303,15 @@ impl Outlets {
                 outlet.life = Life::Live;
             }
         }
+        // What an earlier writer rendered and left behind has no sink any more.
+        region::totals().drops.add(crate::lane::Cause::Sink, self.records);
         self.records = 0;
         region::totals().staged.store(0, Ordering::Relaxed);
+    }
+
+    /// Forgets what is staged, in a forked child: it is the parent's.
+    pub(crate) fn forget_staged(&mut self) {
+        self.records = 0;
     }
 
     pub(crate) fn is_empty(&self) -> bool {

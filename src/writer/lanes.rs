@@ -22,7 +22,7 @@ struct Cursor {
     tick: Option<u64>,
     /// Records evicted before the current one, still to be told.
     evicted: u64,
-    /// The tick of the last record, or of the first moment.
+    /// The tick of the last record, or 0 before there was one.
     last_tick: u64,
     thread: ThreadId,
     /// The owner had left when the lane was last polled.
@@ -330,7 +330,9 @@ impl Lanes {
     /// none): evicted records first.
     pub(super) fn take_drops(&mut self, lane: usize, before: Option<u64>) -> Option<Dropped> {
         let cursor = &mut self.cursors[lane];
-        if (cursor.evicted == 0 && cursor.dropped_at.is_none()) || cursor.told_at > self.told_before {
+        if (cursor.evicted == 0 && cursor.dropped_at.is_none())
+            || (!cursor.released && cursor.told_at > self.told_before)
+        {
             return None;
         }
         let mut dropped = Dropped {
@@ -358,8 +360,11 @@ impl Lanes {
             dropped.from = dropped.from.min(first);
             dropped.to = dropped.to.max(counters.last_drop.load(Ordering::Relaxed)).max(dropped.from);
         }
+        if dropped.count() == 0 {
+            return None;
+        }
         cursor.told_at = self.now;
-        (dropped.count() > 0).then_some(dropped)
+        Some(dropped)
     }
 }
 

@@ -167,6 +167,7 @@ impl Writer {
     pub(crate) fn run(mut self) {
         thread::become_writer();
         set_timer_slack();
+        tickets::open();
         let totals = region::totals();
         totals.workers.fetch_add(1, Ordering::Relaxed);
         totals.active_workers.fetch_add(1, Ordering::Relaxed);
@@ -228,7 +229,7 @@ impl Writer {
             let urgent = stopping.is_some() || ticket.is_some();
             let quiet = if urgent { 0 } else { NOTICE_EVERY_US * self.anchor.ticks_per_us() };
             self.lanes.poll(now, now.saturating_sub(quiet));
-            let window = if urgent { 0 } else { WINDOW_US * self.anchor.ticks_per_us() };
+            let window = WINDOW_US * self.anchor.ticks_per_us();
             found = self.take(sinks, now.saturating_sub(window));
             self.lanes.release();
             found |= self.tell_totals(sinks);
