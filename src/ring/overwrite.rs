@@ -462,6 +462,21 @@ mod tests {
     }
 
     #[test]
+    fn what_is_at_hand_when_a_consumer_leaves_is_the_next_ones() {
+        let ring: &'static Overwrite<64, 4> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for user in 0..6 {
+            push(&mut producer, 1, user);
+        }
+        consumer.poll();
+        assert_ne!(consumer.run().len, 0);
+        drop(consumer);
+        assert_eq!((ring.counts().consumed, ring.counts().evicted, ring.counts().queued()), (0, 2, 4));
+        assert_eq!(drain(&mut *ring.consumer()), [(2, 2), (3, 0), (4, 0), (5, 0)]);
+        assert_eq!((ring.counts().consumed, ring.counts().evicted), (4, 2));
+    }
+
+    #[test]
     fn no_frame_is_torn_between_threads() {
         const FRAMES: u64 = if cfg!(debug_assertions) { 200_000 } else { 2_000_000 };
         let ring: &'static Overwrite<64, 8> = Box::leak(Overwrite::new_boxed());
