@@ -33,10 +33,11 @@
 //!
 //! # Order
 //!
-//! Within a thread, lines are in program order. Between threads, a call that returned before another one began
-//! comes first (with [`Clock::Ordered`], the default). Overlapping calls are in the order of their ticks, and a
-//! record is held back for some microseconds so that another one can come before it. A thread that loses the processor between reading the clock and publishing may come too late for that: its
-//! record is written at once, with its own time, and counted as `late`.
+//! Within a thread, lines are in program order. Between threads, a call that returned before another one
+//! began comes first (with [`Clock::Ordered`], the default). Overlapping calls are in the order of their
+//! ticks, and a record is held back for some microseconds so that another one can come before it. A thread
+//! that loses the processor between reading the clock and publishing may come too late for that: its record
+//! is written at once, with its own time, and counted as `late`.
 //!
 //! # Calls within calls
 //!

@@ -2,8 +2,8 @@
 //! beyond it.
 //!
 //! Decision: running out of room is a state, not an error of each push. Rendering stays
-//! straight-line code; the caller asks [`Out::overflowed`] once per line. What was cut may end
-//! within a character: the caller knows where a line may be cut.
+//! straight-line code; [`Out::end_line`] sees once per line whether it all fitted, and ends one that did
+//! not at a whole character.
 //!
 //! Decision: up to 32 bytes are copied as two overlapping words rather than by `memcpy`. A line is
 //! some fifteen pushes of a length that is known only at run time, and the call would cost more
