@@ -1,0 +1,264 @@
+//! How the benchmarks measure: shared by those of this folder and by `compare/`.
+//!
+//! A *burst* is twenty calls, timed as one by the processor's counter with serialising reads around them; then the
+//! writer is left to catch up. A *round* is all cases once, by turns; it begins with the one-way latency between the
+//! two cores, by which it is *near* or *far*: some virtual machines change between two such states by
+//! themselves, and figures of the two do not mix. Percentiles are over bursts, of all rounds of one state.
+
+#![allow(dead_code)] // each benchmark uses its part
+
+use std::hint::black_box;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+pub use core_affinity::CoreId;
+
+/// Calls of a burst.
+pub const BURST: u64 = 20;
+
+/// The counter, read when everything before has completed and nothing after has begun.
+#[inline(always)]
+pub fn serialised() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE2 and RDTSC are there on every x86_64.
+    unsafe {
+        core::arch::x86_64::_mm_lfence();
+        let tick = core::arch::x86_64::_rdtsc();
+        core::arch::x86_64::_mm_lfence();
+        tick
+    }
+    #[cfg(target_arch = "aarch64")]
+    {
+        let tick: u64;
+        // SAFETY: the virtual counter is readable from user space.
+        unsafe { core::arch::asm!("isb", "mrs {}, cntvct_el0", "isb", out(reg) tick) };
+        tick
+    }
+}
+
+/// The counter, read whenever the processor likes: the floor of every call that tells the time.
+#[inline(always)]
+pub fn bare() -> u64 {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as above.
+    return unsafe { core::arch::x86_64::_rdtsc() };
+    #[cfg(target_arch = "aarch64")]
+    {
+        let tick: u64;
+        // SAFETY: as above.
+        unsafe { core::arch::asm!("mrs {}, cntvct_el0", out(reg) tick) };
+        tick
+    }
+}
+
+/// Counter ticks per nanosecond, measured against the system's clock for 50 ms.
+pub fn ticks_per_ns() -> f64 {
+    let (began, first) = (Instant::now(), serialised());
+    while began.elapsed() < Duration::from_millis(50) {}
+    (serialised() - first) as f64 / began.elapsed().as_nanos() as f64
+}
+
+/// Ticks that a burst of `call` takes; the calls are numbered from `base` on.
+#[inline(always)]
+pub fn burst(base: u64, call: impl Fn(u64)) -> u64 {
+    let began = serialised();
+    for i in 0..BURST {
+        call(base + i);
+    }
+    serialised() - began
+}
+
+/// Ticks that a burst of bare reads of the counter takes.
+pub fn floor_burst() -> u64 {
+    burst(0, |_| {
+        black_box(bare());
+    })
+}
+
+/// Passes the time without a system call: the writer catches up meanwhile.
+pub fn pause(time: Duration) {
+    let began = Instant::now();
+    while began.elapsed() < time {
+        core::hint::spin_loop();
+    }
+}
+
+/// The two cores of a benchmark, the first and the last that the process may use.
+#[derive(Clone, Copy, Debug)]
+pub struct Cores {
+    pub producer: CoreId,
+    pub writer: CoreId,
+}
+
+impl Cores {
+    /// Finds them, and pins the calling thread to the producer's.
+    ///
+    /// # Errors
+    /// When there is only one core: figures would mean nothing.
+    pub fn take() -> Result<Self, String> {
+        let all = core_affinity::get_core_ids().unwrap_or_default();
+        let (Some(&producer), Some(&writer)) = (all.first(), all.last()) else {
+            return Err("the cores of this process cannot be found".into());
+        };
+        if producer.id == writer.id {
+            return Err("a producer and a writer need a core each; this process may use one".into());
+        }
+        core_affinity::set_for_current(producer);
+        Ok(Cores { producer, writer })
+    }
+}
+
+/// Half a round trip of a value between the calling thread's core and another one, in ns: the median of 2000.
+pub fn one_way(other: CoreId) -> f64 {
+    static BALL: AtomicU64 = AtomicU64::new(0);
+    const SERVES: u64 = 2000;
+    BALL.store(0, Ordering::SeqCst);
+    let mut trips: Vec<u128> = std::thread::scope(|scope| {
+        scope.spawn(move || {
+            core_affinity::set_for_current(other);
+            for i in 0..SERVES {
+                while BALL.load(Ordering::Acquire) != 2 * i + 1 {}
+                BALL.store(2 * i + 2, Ordering::Release);
+            }
+        });
+        (0..SERVES)
+            .map(|i| {
+                let began = Instant::now();
+                BALL.store(2 * i + 1, Ordering::Release);
+                while BALL.load(Ordering::Acquire) != 2 * i + 2 {}
+                began.elapsed().as_nanos()
+            })
+            .collect()
+    });
+    trips.sort_unstable();
+    trips[trips.len() / 2] as f64 / 2.0
+}
+
+/// How near the two cores are to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Distance {
+    Near,
+    Far,
+}
+
+impl Distance {
+    /// What lies below: the states seen were 25 to 60 and 230 to 270 ns one way.
+    pub const BOUND_NS: f64 = 120.0;
+
+    pub fn of(one_way_ns: f64) -> Self {
+        if one_way_ns < Self::BOUND_NS { Distance::Near } else { Distance::Far }
+    }
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Distance::Near => "near",
+            Distance::Far => "far",
+        }
+    }
+}
+
+/// The shares that every latency table shows, and their names.
+pub const SHARES: [(f64, &str); 7] = [
+    (0.5, "p50"),
+    (0.75, "p75"),
+    (0.9, "p90"),
+    (0.95, "p95"),
+    (0.99, "p99"),
+    (0.999, "p99.9"),
+    (1.0, "worst"),
+];
+
+/// The sample at `share` of a sorted list; 0 of none.
+pub fn at_share<T: Copy + Default>(sorted: &[T], share: f64) -> T {
+    let last = sorted.len().saturating_sub(1);
+    sorted.get((last as f64 * share).round() as usize).copied().unwrap_or_default()
+}
+
+/// A 95 % interval of a percentile by resampling rounds, which differ more than bursts within one do: the
+/// cluster bootstrap (Efron and Tibshirani 1993, chapter 8), 500 times, from a fixed seed.
+pub fn bootstrap(rounds: &[Vec<f64>], share: f64) -> (f64, f64) {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut below = |bound: usize| {
+        // SplitMix64.
+        state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let z = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        let z = (z ^ z >> 27).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ z >> 31) % bound as u64) as usize
+    };
+    if rounds.is_empty() {
+        return (0.0, 0.0);
+    }
+    let mut figures: Vec<f64> = (0..500)
+        .map(|_| {
+            let mut pooled: Vec<f64> =
+                (0..rounds.len()).flat_map(|_| rounds[below(rounds.len())].iter().copied()).collect();
+            if pooled.is_empty() {
+                return 0.0;
+            }
+            let at = ((pooled.len() - 1) as f64 * share).round() as usize;
+            *pooled.select_nth_unstable_by(at, f64::total_cmp).1
+        })
+        .collect();
+    figures.sort_unstable_by(f64::total_cmp);
+    (at_share(&figures, 0.025), at_share(&figures, 0.975))
+}
+
+/// Lines of a file.
+pub fn count_lines(path: &std::path::Path) -> std::io::Result<u64> {
+    use std::io::Read;
+    let mut file = std::fs::File::open(path)?;
+    let mut piece = vec![0; 1 << 20];
+    let mut lines = 0;
+    loop {
+        match file.read(&mut piece)? {
+            0 => return Ok(lines),
+            len => lines += piece[..len].iter().filter(|&&byte| byte == b'\n').count() as u64,
+        }
+    }
+}
+
+/// A folder in memory for the benchmarks' files, so that no disk is measured.
+pub fn tmpfs() -> std::path::PathBuf {
+    std::path::PathBuf::from("/dev/shm")
+}
+
+/// Processor, cores, kernel and compiler, in a line: no figure means anything without.
+pub fn machine() -> String {
+    let cpuinfo = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let model = cpuinfo
+        .lines()
+        .find_map(|line| line.strip_prefix("model name"))
+        .map_or("unknown processor", |rest| rest.trim_start_matches([' ', '\t', ':']));
+    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let rustc = std::process::Command::new("rustc").arg("--version").output().ok();
+    let rustc = rustc.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default();
+    let cores = core_affinity::get_core_ids().map_or(0, |all| all.len());
+    format!("{model}, {cores} cores, Linux {}, {rustc}", kernel.trim())
+}
+
+/// The messages that every logger is measured with, by their number: the same values everywhere.
+pub mod values {
+    /// 43 bytes.
+    pub const TEXT: &str = "0123456789012345678901234567890123456789012";
+
+    /// A double with many decimals.
+    #[inline(always)]
+    pub fn double(i: u64) -> f64 {
+        i as f64 * 0.123_456_7
+    }
+
+    /// A price: two to four decimals.
+    #[inline(always)]
+    pub fn price(i: u64) -> f64 {
+        (i % 1_000_000) as f64 / 100.0 + (i % 4) as f64 / 10_000.0
+    }
+
+    /// What `?` shows.
+    #[derive(Debug)]
+    pub struct Fill {
+        #[allow(dead_code)] // read by Debug
+        pub qty: u64,
+        #[allow(dead_code)]
+        pub side: &'static str,
+    }
+}
