@@ -46,7 +46,7 @@ impl Encoding for Deferred {
 
 /// A value that is ready to be stored.
 #[doc(hidden)]
-pub trait Ready {
+pub trait Ready: Copy {
     /// Whether the record's size depends on the value.
     const VARIABLE: bool = false;
     /// Bytes of the cell, a multiple of 8.
@@ -626,7 +626,7 @@ impl<A: Arg, R: Args> Args for (A, R) {
 
 /// The values of a record: `()` or `(Ready, Values)`.
 #[doc(hidden)]
-pub trait Values {
+pub trait Values: Copy {
     const COUNT: usize;
     const VARIABLE: bool;
     fn cells(preformatted: bool) -> usize;

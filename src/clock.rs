@@ -5,31 +5,41 @@
 //! a moment at which it read both clocks, renewed whenever it is older than half a millisecond, so
 //! that the shown time follows the system's clock, steps included.
 //!
-//! Decision: the counter is read behind a fence by default ([`Clock::Ordered`]). Without it the processor
-//! may read the counter before an earlier load has completed, so that a call that begins after it has
-//! seen another one's end can have the older tick: in two million hand-overs by a spinning flag, 0.05 to
-//! 0.15 % of the lines were in the wrong place; with it, none. It costs 8 ns of 24 (three integers or
-//! floats, `Deferred`, bursts of 20, beside a bare read of 11 ns, by turns with and without; producer and
-//! writer shared a core there, so that no cache misses hide it); put right before the stores it cost 13,
-//! since nothing overlaps there. [`Clock::Unordered`] leaves it out.
+//! Decision: the counter is read without a fence unless asked otherwise ([`Clock::Ordered`]). A processor may read
+//! its counter before an earlier load has completed, so that a call which begins when it has seen another one's
+//! end by a spinning load can have the older tick: of two million hand-overs by a spinning flag, 0.05 to 0.15 % of
+//! the lines were in the wrong place, and none with a fence. But the fence is the dearest thing in a call: a bare
+//! read takes 13.0 ns, one behind LFENCE 22 to 24, RDTSCP (which waits for earlier loads, too) 24 to 25; a whole call
+//! of three numbers fits into the 13 otherwise, since it runs while the counter is read. A shared line that
+//! orders the ticks of all threads would be a cache miss a call.
 
-use core::sync::atomic::{AtomicI64, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU64, Ordering};
 use std::sync::OnceLock;
+
+use crate::sync::Line;
 
 /// How a log call reads the time.
 ///
-/// | clock | a call's price | order across threads |
-/// |---|---|---|
-/// | `Ordered` | a fence and the counter | a call that returned before another one began comes first, always |
-/// | `Unordered` | the counter | the same, but for calls closer than a cache miss (some 100 ns): these may be swapped |
+/// | clock | what a call pays | shown time | order across threads |
+/// |---|---|---|---|
+/// | `Counter` | a read of the processor's counter, some 30 cycles | to the nanosecond | a call that returned before another one began comes first, but for hand-overs by a spinning load that are closer than a cache miss (some 100 ns): of these, some in a thousand are swapped |
+/// | `Ordered` | a fence and the counter: some 25 cycles more, and what runs before the call does not overlap with it | to the nanosecond | a call that returned before another one began comes first, always |
+/// | `Coarse` | a load | that of the writer's last round: behind by at most its nap, 0.4 ms while there is something to do, 10 ms after a pause | the same, for calls further apart than that; closer ones are in the order of their lanes |
+/// | `None` | nothing | when the writer took the record | between the writer's rounds only |
+///
+/// Within a thread the order is always the program's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Clock {
-    /// The counter, read when all earlier loads of the thread have completed.
+    /// The processor's counter, read whenever the processor likes.
     #[default]
+    Counter,
+    /// The counter, read when all earlier loads of the thread have completed.
     Ordered,
-    /// The counter, read whenever the processor likes: about 8 ns less.
-    Unordered,
+    /// The time of the writer's last round.
+    Coarse,
+    /// No time: the writer gives each record the time at which it took it.
+    None,
 }
 
 /// The tick is quanta's: set to one of the others once there is a backend.
@@ -38,9 +48,19 @@ const BY_QUANTA: u8 = 0;
 const COUNTER: u8 = 1;
 /// The same, behind a fence.
 const FENCED_COUNTER: u8 = 2;
+/// The tick is the word that the writer advances, or leaves at 0.
+const WORD: u8 = 3;
 
+/// Where a record's tick is from.
 static SOURCE: AtomicU8 = AtomicU8::new(BY_QUANTA);
+/// Whether the counter is what quanta reads.
+static COUNTER_IS_TIME: AtomicBool = AtomicBool::new(false);
 static CLOCK: OnceLock<quanta::Clock> = OnceLock::new();
+
+/// [`Clock::Coarse`]: the tick of the writer's last round. On a line of its own, which every call reads.
+static COARSE: Line<AtomicU64> = Line(AtomicU64::new(0));
+/// Whether the writer advances it.
+static ADVANCES: AtomicBool = AtomicBool::new(false);
 
 /// Added to the system's time by [`shift_wall_clock`].
 static WALL_SHIFT: AtomicI64 = AtomicI64::new(0);
@@ -76,37 +96,52 @@ fn fence() {
     }
 }
 
-/// The time now, in ticks. `init` must have been called.
+/// A record's tick; 0 for one without time. `None` when a call is needed for it: [`record_tick`].
 #[inline(always)]
-pub(crate) fn tick() -> u64 {
+pub(crate) fn quick_tick() -> Option<u64> {
     // Relaxed: set before the backend's state lets any call come here.
     match SOURCE.load(Ordering::Relaxed) {
-        BY_QUANTA => slow_tick(),
-        source => {
-            if source == FENCED_COUNTER {
-                fence();
-            }
-            counter()
+        COUNTER => Some(counter()),
+        FENCED_COUNTER => {
+            fence();
+            Some(counter())
         }
+        // Relaxed: a load all the same, and loads of one word are in order.
+        WORD => Some(COARSE.load(Ordering::Relaxed)),
+        _ => None,
     }
 }
 
-#[cold]
-#[inline(never)]
-fn slow_tick() -> u64 {
-    CLOCK.get_or_init(quanta::Clock::new).raw()
+/// A record's tick; 0 for one without time. `init` must have been called.
+pub(crate) fn record_tick() -> u64 {
+    quick_tick().unwrap_or_else(now)
+}
+
+/// The time now, in ticks, whatever the records' clock is. `init` must have been called.
+pub(crate) fn now() -> u64 {
+    if COUNTER_IS_TIME.load(Ordering::Relaxed) { counter() } else { CLOCK.get_or_init(quanta::Clock::new).raw() }
+}
+
+/// The writer begins a round.
+pub(crate) fn advance(now: u64) {
+    if ADVANCES.load(Ordering::Relaxed) {
+        COARSE.store(now, Ordering::Relaxed);
+    }
 }
 
 /// Finds out what a tick is. Takes up to some milliseconds the first time.
 pub(crate) fn init(clock: Clock) {
     let quanta = CLOCK.get_or_init(quanta::Clock::new);
     let (before, raw, after) = (counter(), quanta.raw(), counter());
-    let source = if !(before <= raw && raw <= after) {
-        BY_QUANTA
-    } else if clock == Clock::Ordered {
-        FENCED_COUNTER
-    } else {
-        COUNTER
+    let is_time = before <= raw && raw <= after;
+    COUNTER_IS_TIME.store(is_time, Ordering::Relaxed);
+    ADVANCES.store(clock == Clock::Coarse, Ordering::Relaxed);
+    COARSE.store(if clock == Clock::Coarse { now() } else { 0 }, Ordering::Relaxed);
+    let source = match clock {
+        Clock::Coarse | Clock::None => WORD,
+        _ if !is_time => BY_QUANTA,
+        Clock::Counter => COUNTER,
+        Clock::Ordered => FENCED_COUNTER,
     };
     SOURCE.store(source, Ordering::Relaxed);
 }
@@ -140,9 +175,9 @@ fn sample(read: impl Fn() -> i64, tries: u32) -> (u64, i64) {
     let mut best = (0, 0);
     let mut width = u64::MAX;
     for _ in 0..tries {
-        let before = tick();
+        let before = now();
         let ns = read();
-        let after = tick();
+        let after = now();
         if after.wrapping_sub(before) < width {
             width = after.wrapping_sub(before);
             best = (before + width / 2, ns);
@@ -256,7 +291,7 @@ mod tests {
         let mut anchor = Anchor::new();
         for _ in 0..50 {
             let before = wall_ns();
-            let tick = tick();
+            let tick = now();
             let after = wall_ns();
             anchor.follow(tick);
             let shown = anchor.unix_ns(tick);
@@ -266,9 +301,9 @@ mod tests {
 
     #[test]
     fn jitter_is_not_shown_and_steps_are() {
-        init(Clock::Unordered);
+        init(Clock::Counter);
         let mut anchor = Anchor::new();
-        let tick = tick();
+        let tick = now();
         let shown = anchor.shown_ns(tick);
         anchor.unix_ns -= 10_000;
         assert_eq!(anchor.shown_ns(tick + 1), shown);

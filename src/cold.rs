@@ -156,7 +156,7 @@ pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -
 /// Counts a drop, in the thread's lane if it has one.
 pub(crate) fn drop_record<C: ChannelSpec>(handle: &Handle<C>, cause: Cause) {
     match handle.head.get() {
-        Some(head) => head.dropped(cause, clock::tick()),
+        Some(head) => head.dropped(cause, clock::now()),
         None => region::totals().drops.add(cause, 1),
     }
 }
@@ -165,22 +165,23 @@ pub(crate) fn count_truncated(head: &LaneHead) {
     head.producer.truncated.fetch_add(1, Ordering::Relaxed);
 }
 
-/// Waits for room as the channel's policy says, counted from `began`. When there will be none, counts the drop and says
-/// false.
+/// Waits for room as the channel's policy says, counted from `began` (or from now). When there will be none, counts the
+/// drop and says false.
 pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
     handle: &Handle<C>,
     head: &LaneHead,
     producer: &mut P,
     slots: usize,
-    began: Instant,
+    began: Option<Instant>,
 ) -> bool {
     if producer.reserve(slots).is_some() {
         handle.expired_at.set(0);
         return true;
     }
+    let began = began.unwrap_or_else(Instant::now);
     head.note_fill(C::SLOTS as u64);
     let refused = |cause| {
-        head.dropped(cause, clock::tick());
+        head.dropped(cause, clock::now());
         false
     };
     if !gate::state().is_open() {
@@ -295,7 +296,7 @@ pub(crate) fn with_shared<C: ChannelSpec>(
                 return None;
             }
         }
-    } else if wait_for_room::<C, _>(handle, parts.head, producer, slots, began) {
+    } else if wait_for_room::<C, _>(handle, parts.head, producer, slots, Some(began)) {
         if let Some(grant) = producer.reserve(slots) {
             fill(grant, id);
         }

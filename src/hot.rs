@@ -1,8 +1,8 @@
 //! The log call, on the thread that makes it. What is not `#[cold]` here is the hot path.
 //!
 //! A call is: the callsite's switch (in the macro), this thread's lane, the tick, a reservation, the
-//! stores, and one Release store that publishes them. There is no allocation, no lock, no system call,
-//! and, but under the policies that wait, no loop.
+//! stores, one Release store that publishes them, and a hint that fetches the lines of a later call. There is no
+//! allocation, no lock, no system call, and, but under the policies that wait, no loop.
 //!
 //! *Re-entrancy.* User code (`Display`, `Debug`) runs before anything is reserved; what it logs is a
 //! call like any other. While the lane is in use its state is `BUSY`, which only a signal handler can
@@ -10,8 +10,6 @@
 //! an ordinary cell: both sides are one thread, and compiler fences keep the order.
 
 use core::sync::atomic::{Ordering, compiler_fence};
-
-use std::time::Instant;
 
 use crate::arg::{Arena, Args, Encoding, Offsets, UNCAPPED, Values};
 use crate::callsite::Callsite;
@@ -28,15 +26,20 @@ pub fn log<T: Target, A: Args>(target: &T, callsite: &'static Callsite, args: A)
     if A::FORMATS {
         log_formatted(target, callsite, &args);
     } else {
-        push(target, callsite, &args.ready(&Arena::new(&mut [])));
+        push(target, callsite, args.ready(&Arena::new(&mut [])));
     }
 }
 
-/// Slots of a record with texts of at most `cap` bytes.
+/// Bytes of a record with texts of at most `cap` bytes, its ring's prefix included.
+#[inline(always)]
+fn bytes<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usize {
+    let texts = if V::VARIABLE { values.tails(cap) } else { 0 };
+    C::PREFIX + at.fixed() + texts
+}
+
 #[inline(always)]
 fn slots<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usize {
-    let texts = if V::VARIABLE { values.tails(cap) } else { 0 };
-    (C::PREFIX + at.fixed() + texts).div_ceil(C::SLOT_BYTES)
+    bytes::<C, V>(values, at, cap).div_ceil(C::SLOT_BYTES)
 }
 
 /// Fills a reservation and publishes it.
@@ -61,27 +64,35 @@ unsafe fn fill<C: ChannelSpec, V: Values, P: ProducerHalf>(
     grant.commit(user);
 }
 
+/// One record into this thread's lane.
+///
+/// What could be in the way (no lane yet, no room known of, a clock that is read by a call) leads to
+/// [`push_slow`], which does the whole call in its way: so nothing here lives across a call, and no value is
+/// moved to the stack but there.
 #[inline(always)]
-fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: &V) {
+fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: V) {
     const {
         assert!(V::COUNT <= crate::record::MAX_VALUES, "a record has at most 32 values");
     }
     let at = Offsets::new::<V>(<T::Channel as ChannelSpec>::Encoding::PREFORMATTED, HEADER);
-    let slots = slots::<T::Channel, V>(values, at, UNCAPPED);
+    let bytes = bytes::<T::Channel, V>(&values, at, UNCAPPED);
+    let slots = bytes.div_ceil(T::Channel::SLOT_BYTES);
     let user = frame_user(callsite.id(), target.logger());
-    let fits = slots <= T::Channel::MAX_SLOTS && !(V::VARIABLE && values.is_cut(UNCAPPED));
+    let fits = !V::VARIABLE || (slots <= T::Channel::MAX_SLOTS && !values.is_cut(UNCAPPED));
     // SAFETY: the handle is this thread's, which is in this call.
     let handle = unsafe { &*T::handle() };
     if fits && handle.state.get() == READY {
         handle.state.set(BUSY);
         compiler_fence(Ordering::SeqCst);
-        // Before the reservation: the clock's latency and the rest of the call overlap.
-        let tick = clock::tick();
         // SAFETY: the state was READY: the half is there, and nobody but this call uses it.
         let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
-        if let Some(grant) = producer.reserve(slots) {
+        // Before the reservation: the clock's latency and the rest of the call overlap.
+        if let Some(tick) = clock::quick_tick()
+            && let Some(grant) = producer.reserve_known(slots)
+        {
             // SAFETY: that many slots were reserved.
-            unsafe { fill::<T::Channel, V, _>(grant, tick, user, values, at, UNCAPPED) };
+            unsafe { fill::<T::Channel, V, _>(grant, tick, user, &values, at, UNCAPPED) };
+            producer.prefetch(lines::<T::Channel, V>(at));
             compiler_fence(Ordering::SeqCst);
             handle.state.set(READY);
             return;
@@ -92,11 +103,19 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: &
     push_slow(target.channel(), handle, user, values);
 }
 
+/// The cache lines that the next record will likely touch: a constant, two for one with texts.
+#[inline(always)]
+fn lines<C: ChannelSpec, V: Values>(at: Offsets) -> usize {
+    let fixed = (C::PREFIX + at.fixed()).div_ceil(64);
+    (fixed + V::VARIABLE as usize).min(C::SLOT_BYTES / 64).min(4)
+}
+
 /// Everything that is not the usual case: the first call, a full ring, a value that must be cut, a
 /// thread without a lane, a call within a call.
 #[cold]
 #[inline(never)]
-fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: &V) {
+fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: V) {
+    let values = &values;
     let lane = cold::lane(channel, handle);
     if matches!(lane, Lane::None) {
         return cold::done(handle, &lane);
@@ -114,11 +133,11 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
             // SAFETY: the lane is this thread's, and its state is BUSY.
             let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
             let mut taken_by = None;
-            if cold::wait_for_room::<C, _>(handle, head, producer, slots, Instant::now())
+            if cold::wait_for_room::<C, _>(handle, head, producer, slots, None)
                 && let Some(grant) = producer.reserve(slots)
             {
                 // SAFETY: that many slots were reserved.
-                unsafe { fill::<C, V, _>(grant, clock::tick(), user, values, at, cap) };
+                unsafe { fill::<C, V, _>(grant, clock::record_tick(), user, values, at, cap) };
                 taken_by = Some(*head);
             }
             taken_by
@@ -128,7 +147,7 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
                 // SAFETY: the thread's 24 bytes stand before the values.
                 unsafe {
                     cold::put_thread(grant.dest(), thread);
-                    fill::<C, V, _>(grant, clock::tick(), user, values, at, cap);
+                    fill::<C, V, _>(grant, clock::record_tick(), user, values, at, cap);
                 }
             })
         }
@@ -194,5 +213,5 @@ fn format_and_push<T: Target, A: Args>(
     let arena = Arena::new(memory);
     let values = args.ready(&arena);
     finished.set(true);
-    push(target, callsite, &values);
+    push(target, callsite, values);
 }

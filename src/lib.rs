@@ -61,6 +61,7 @@ compile_error!("kakashi-log supports Linux on x86_64 and aarch64");
 mod lane;
 #[cfg(all(test, kakashi_loom))]
 mod models;
+mod number;
 mod ring;
 mod sync;
 
@@ -94,8 +95,6 @@ mod hot;
 mod level;
 #[cfg(not(kakashi_loom))]
 mod logger;
-#[cfg(not(kakashi_loom))]
-mod number;
 #[cfg(not(kakashi_loom))]
 mod policy;
 #[cfg(not(kakashi_loom))]

@@ -234,3 +234,17 @@ pub(crate) fn decimal8(n: u32) -> u64 {
     let tens = ((pairs * 103) >> 10) & 0x000F_000F_000F_000F;
     tens | (pairs - tens * 10) << 8
 }
+
+/// One to seven bytes, and zeros beyond them.
+#[inline]
+pub(crate) fn load_short(bytes: &[u8]) -> u64 {
+    let len = bytes.len();
+    if let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) {
+        // Both hold the bytes in the middle, at the same place.
+        let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
+        u64::from(low) | u64::from(high) << (8 * (len - 4))
+    } else {
+        let byte = |at: usize| u64::from(bytes[at]) << (8 * at);
+        byte(0) | byte(len / 2) | byte(len - 1)
+    }
+}

@@ -59,7 +59,7 @@ pub fn builder() -> Builder {
         sinks: Vec::new(),
         core: WriterCore::Last,
         idle: Idle::Backoff,
-        clock: Clock::Ordered,
+        clock: Clock::Counter,
         shutdown_timeout: SHUTDOWN_TIMEOUT,
         retry: Retry::default(),
         on_error: None,
@@ -111,7 +111,7 @@ impl Builder {
         self
     }
 
-    /// Sets how a log call reads the time. Default: [`Clock::Ordered`].
+    /// Sets how a log call reads the time. Default: [`Clock::Counter`].
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self

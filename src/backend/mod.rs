@@ -51,7 +51,7 @@ static CONTROL: Lock<Control> = Lock::new(Control {
     generation: 0,
     idle: Idle::Backoff,
     core: WriterCore::Last,
-    clock: Clock::Ordered,
+    clock: Clock::Counter,
     hooked: false,
 });
 

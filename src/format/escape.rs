@@ -15,6 +15,7 @@
 #![forbid(unsafe_code)]
 
 use crate::format::out::Out;
+use crate::number::load_short;
 
 /// Output bytes per input byte at most (`\x1b`), but for the two quotes that [`push_quoted`] may
 /// add.
@@ -233,20 +234,6 @@ fn find(bytes: &[u8], from: usize, mark: impl Fn(u64) -> u64) -> usize {
     match bytes.get(at..) {
         None | Some([]) => bytes.len(),
         Some(rest) => at + first(load_short(rest)).min(rest.len()),
-    }
-}
-
-/// One to seven bytes, and zeros beyond them.
-#[inline]
-pub(crate) fn load_short(bytes: &[u8]) -> u64 {
-    let len = bytes.len();
-    if let (Some(low), Some(high)) = (bytes.first_chunk(), bytes.last_chunk()) {
-        // Both hold the bytes in the middle, at the same place.
-        let (low, high) = (u32::from_le_bytes(*low), u32::from_le_bytes(*high));
-        u64::from(low) | u64::from(high) << (8 * (len - 4))
-    } else {
-        let byte = |at: usize| u64::from(bytes[at]) << (8 * at);
-        byte(0) | byte(len / 2) | byte(len - 1)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Floats in the form of `core::fmt::Display`, from the texts that `number.rs` makes.
 #![forbid(unsafe_code)]
 
-use super::escape::{load_short, push_escaped};
+use super::escape::push_escaped;
 use super::out::Out;
-use crate::number::{ASCII_ZEROS, FLOAT_BYTES};
+use crate::number::{ASCII_ZEROS, FLOAT_BYTES, load_short};
 
 /// Appends a cell's text as `Display` writes the float: no `.0`, exponents written out.
 ///

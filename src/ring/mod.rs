@@ -87,16 +87,52 @@ pub unsafe trait Dest: Copy {
 pub trait ProducerHalf: Sized {
     type Dest: Dest;
 
+    /// Room for a frame of `slots` slots if it is known to be there and needs no filler: a comparison, and
+    /// nothing of the consumer's is touched. `None` says to ask [`reserve`](ProducerHalf::reserve).
+    ///
+    /// `slots` must be 1..=half of the ring's.
+    fn reserve_known(&mut self, slots: usize) -> Option<Grant<'_, Self>>;
+
     /// Room for a frame of `slots` slots, or `None` when the ring is full.
     ///
     /// `slots` must be 1..=half of the ring's.
     fn reserve(&mut self, slots: usize) -> Option<Grant<'_, Self>>;
 
+    /// Asks for the first `lines` cache lines of the slots that a call some time ahead will fill.
+    ///
+    /// The consumer has read them, so that they lie in its core's cache. A store that has to wait for its line
+    /// holds up all stores behind it, and soon the calls that make them; a line asked for [`AHEAD`] slots
+    /// early is there. Measured, bursts of 20 calls of 48 bytes, cores 60 ns apart: p50 from 14.5 to 13.0 ns a
+    /// call, which is the bare clock, p90 from 24 to 13.5, p99 from 36 to 18, p99.9 from 50-85 to 28-38.
+    fn prefetch(&self, lines: usize);
+
     /// How far the consumer has come, as of now: equal values mean that it has not moved.
     fn reader_position(&self) -> u64;
 
-    /// Publishes what a grant has reserved. Only [`Grant::commit`] calls this.
-    fn publish(&mut self, slots: usize);
+    /// Publishes what a grant has reserved, up to the position `end`. Only [`Grant::commit`] calls this.
+    fn publish(&mut self, end: u64);
+}
+
+/// How many slots ahead lines are asked for. 8 left p99.9 at 40-50 ns where 20 had 28-38; much more would push the
+/// caller's own data out of a cache of 32 KiB.
+pub(crate) const AHEAD: usize = 16;
+
+/// Asks for a cache line in order to write to it. A hint: any address will do.
+#[inline(always)]
+pub(crate) fn prefetch_write(line: *const u8) {
+    // SAFETY: a prefetch changes nothing and never faults. PREFETCHW is there on every x86_64 (those Intel
+    // processors that do not know it do nothing); `_mm_prefetch` would be a read's without a target feature.
+    #[cfg(all(target_arch = "x86_64", not(kakashi_loom)))]
+    unsafe {
+        core::arch::asm!("prefetchw [{}]", in(reg) line, options(nostack, preserves_flags));
+    }
+    // SAFETY: as above.
+    #[cfg(all(target_arch = "aarch64", not(kakashi_loom)))]
+    unsafe {
+        core::arch::asm!("prfm pstl1keep, [{}]", in(reg) line, options(nostack, preserves_flags));
+    }
+    #[cfg(kakashi_loom)]
+    let _ = line;
 }
 
 /// Reserved slots. Dropped without [`commit`](Grant::commit), nothing has happened.
@@ -104,9 +140,9 @@ pub trait ProducerHalf: Sized {
 pub struct Grant<'a, P: ProducerHalf> {
     half: &'a mut P,
     dest: P::Dest,
-    /// The frame's slots, and those of a filler before it.
-    total: usize,
     slots: usize,
+    /// The position behind the frame.
+    end: u64,
 }
 
 impl<P: ProducerHalf> Grant<'_, P> {
@@ -120,7 +156,7 @@ impl<P: ProducerHalf> Grant<'_, P> {
     pub fn commit(self, user: u64) {
         // SAFETY: a grant has at least one slot, and a slot at least 64 bytes.
         unsafe { self.dest.put(0, Frame::new(self.slots, user).0) };
-        self.half.publish(self.total);
+        self.half.publish(self.end);
     }
 }
 

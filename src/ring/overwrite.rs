@@ -26,10 +26,12 @@
 //! per frame. Relaxed words between fences would be as right, but neither sanitizer nor reader can
 //! check them as easily; on x86_64 a Release store is a plain one.
 
-use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
+use crate::number::load_short;
+use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned, load_owned};
 
 use super::{
-    Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run,
+    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run,
+    prefetch_write,
 };
 
 /// Bytes before the frame word: the sequence number.
@@ -92,39 +94,37 @@ impl<const B: usize, const N: usize> Overwrite<B, N> {
         })
     }
 
-    /// The word at `offset` bytes (a multiple of 8) into the slot of `position`.
+    /// The word at `offset` bytes (a multiple of 8) into the slot of `position`, and all words of the ring
+    /// around it.
     #[inline(always)]
-    fn word(&self, position: u64, offset: usize) -> &AtomicU64 {
+    fn pointer(&self, position: u64, offset: usize) -> *const AtomicU64 {
         let at = ((position as usize & (N - 1)) * B + offset) / 8 % (N * B / 8);
         #[cfg(kakashi_loom)]
-        return &self.words[at];
+        let words = self.words.as_ptr();
         #[cfg(not(kakashi_loom))]
-        // SAFETY: `at` is below the number of words; the array is 64-aligned, and nothing accesses
-        // it but through this function.
-        return unsafe { AtomicU64::from_ptr(self.slots.get().cast::<u64>().add(at)) };
+        let words = self.slots.get().cast_const().cast::<AtomicU64>();
+        // SAFETY: `at` is below the number of words.
+        unsafe { words.add(at) }
+    }
+
+    #[inline(always)]
+    fn word(&self, position: u64, offset: usize) -> &AtomicU64 {
+        // SAFETY: a word of the ring; the array is 64-aligned, and nothing accesses it but as atomic words.
+        unsafe { &*self.pointer(position, offset) }
     }
 }
 
-/// The first of the slots that the producer fills.
-pub struct AtomicDest<const B: usize, const N: usize> {
-    ring: &'static Overwrite<B, N>,
-    position: u64,
-}
+/// The frame word's place in the first of the slots that the producer fills: a frame lies in one piece.
+#[derive(Clone, Copy)]
+pub struct AtomicDest(*const AtomicU64);
 
-impl<const B: usize, const N: usize> Clone for AtomicDest<B, N> {
-    fn clone(&self) -> Self {
-        *self
-    }
-}
-
-impl<const B: usize, const N: usize> Copy for AtomicDest<B, N> {}
-
-// SAFETY: every offset within the ring is an atomic word.
-unsafe impl<const B: usize, const N: usize> Dest for AtomicDest<B, N> {
+// SAFETY: every offset within the reserved slots is an atomic word.
+unsafe impl Dest for AtomicDest {
     #[inline(always)]
     unsafe fn put(self, offset: usize, word: u64) {
         // Release: B of the proof.
-        self.ring.word(self.position, PREFIX + offset).store(word, Ordering::Release);
+        // SAFETY: within the frame, as the caller promised; the words live as long as the ring.
+        unsafe { (*self.0.add(offset / 8)).store(word, Ordering::Release) };
     }
 
     #[inline(always)]
@@ -137,10 +137,8 @@ unsafe impl<const B: usize, const N: usize> Dest for AtomicDest<B, N> {
             at += 8;
         }
         if !rest.is_empty() {
-            let mut last = [0; 8];
-            last[..rest.len()].copy_from_slice(rest);
             // SAFETY: as the caller promised: rounded up to a multiple of 8.
-            unsafe { self.put(at, u64::from_le_bytes(last)) };
+            unsafe { self.put(at, load_short(rest)) };
         }
     }
 }
@@ -148,21 +146,37 @@ unsafe impl<const B: usize, const N: usize> Dest for AtomicDest<B, N> {
 /// The producing half: wait-free.
 pub struct OverwriteProducer<const B: usize, const N: usize> {
     ring: &'static Overwrite<B, N>,
-    write: u64,
     floor: u64,
-    sequence: u64,
 }
 
 impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
-    /// Raises the floor until `total` slots are free: over what was read in one step, then frame by
+    #[inline(always)]
+    fn position(&self) -> u64 {
+        load_owned(&self.ring.producer.write)
+    }
+
+    /// The number of the next frame.
+    #[inline(always)]
+    fn sequence(&self) -> u64 {
+        load_owned(&self.ring.producer.frames)
+    }
+
+    /// `slots` slots from `position` on, which are free and do not cross the end.
+    #[inline(always)]
+    fn grant(&mut self, position: u64, slots: usize) -> Grant<'_, Self> {
+        // B of the proof.
+        self.ring.word(position, 0).store(self.sequence(), Ordering::Release);
+        let dest = AtomicDest(self.ring.pointer(position, PREFIX));
+        Grant { dest, slots, end: position + slots as u64, half: self }
+    }
+
+    /// Raises the floor until the slots below `end` are free: over what was read in one step, then frame by
     /// frame.
-    #[cold]
-    #[inline(never)]
-    fn evict(&mut self, total: usize) {
-        let needed = self.write + total as u64 - N as u64;
+    fn evict(&mut self, position: u64, end: u64) {
+        let needed = end - N as u64;
         // Acquire pairs with the Release in `Consumer::release`: the consumer has copied out what
         // is below.
-        self.floor = self.floor.max(self.ring.consumer.read.load(Ordering::Acquire).min(self.write));
+        self.floor = self.floor.max(self.ring.consumer.read.load(Ordering::Acquire).min(position));
         while self.floor < needed {
             // Relaxed: this thread (or one that handed the ring over) wrote the word.
             let frame = Frame(load_owned(self.ring.word(self.floor, PREFIX)));
@@ -170,9 +184,12 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
             // progress.
             self.floor += frame.slots().clamp(1, N) as u64;
         }
-        self.floor = self.floor.min(self.write);
-        let sequence =
-            if self.floor == self.write { self.sequence } else { load_owned(self.ring.word(self.floor, 0)) };
+        self.floor = self.floor.min(position);
+        let sequence = if self.floor == position {
+            self.sequence()
+        } else {
+            load_owned(self.ring.word(self.floor, 0))
+        };
         // A statistic, hence Relaxed.
         self.ring.producer.floor_sequence.store(sequence, Ordering::Relaxed);
         // A of the proof; the Release stores of the words that follow make it visible.
@@ -181,26 +198,44 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
 }
 
 impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
-    type Dest = AtomicDest<B, N>;
+    type Dest = AtomicDest;
+
+    #[inline(always)]
+    fn reserve_known(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
+        let position = self.position();
+        let crosses = slots > 1 && (position as usize & (N - 1)) + slots > N;
+        if position + slots as u64 > self.floor + N as u64 || crosses {
+            return None;
+        }
+        Some(self.grant(position, slots))
+    }
 
     #[inline(always)]
     fn reserve(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
-        let to_end = N - (self.write as usize & (N - 1));
+        let mut position = self.position();
+        let to_end = N - (position as usize & (N - 1));
         let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
-        let total = filler + slots;
-        if self.write + total as u64 > self.floor + N as u64 {
-            self.evict(total);
+        let end = position + (filler + slots) as u64;
+        if end > self.floor + N as u64 {
+            self.evict(position, end);
         }
-        let mut position = self.write;
         if filler != 0 {
             // A filler has the number of the frame after it, and does not use it up.
-            self.ring.word(position, 0).store(self.sequence, Ordering::Release);
+            self.ring.word(position, 0).store(self.sequence(), Ordering::Release);
             self.ring.word(position, PREFIX).store(Frame::filler(filler).0, Ordering::Release);
             position += filler as u64;
         }
-        self.ring.word(position, 0).store(self.sequence, Ordering::Release);
-        let dest = AtomicDest { ring: self.ring, position };
-        Some(Grant { half: self, dest, total, slots })
+        Some(self.grant(position, slots))
+    }
+
+    #[inline(always)]
+    fn prefetch(&self, lines: usize) {
+        if N >= 4 * AHEAD {
+            let slot = self.ring.pointer(self.position() + AHEAD as u64, 0).cast::<u8>();
+            for line in 0..lines {
+                prefetch_write(slot.wrapping_add(line * 64));
+            }
+        }
     }
 
     fn reader_position(&self) -> u64 {
@@ -208,12 +243,11 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
     }
 
     #[inline(always)]
-    fn publish(&mut self, slots: usize) {
-        self.sequence += 1;
-        self.write += slots as u64;
-        self.ring.producer.frames.store(self.sequence, Ordering::Relaxed);
+    fn publish(&mut self, end: u64) {
+        let side = &self.ring.producer;
+        add_owned(&side.frames, 1);
         // Release pairs with the Acquire in `Consumer::poll`: the frame's words are visible.
-        self.ring.producer.write.store(self.write, Ordering::Release);
+        side.write.store(end, Ordering::Release);
     }
 }
 
@@ -230,12 +264,7 @@ impl<const B: usize, const N: usize> RingMemory for Overwrite<B, N> {
 
     fn producer(&'static self) -> OverwriteProducer<B, N> {
         assert!(!self.producer.held.swap(true, Ordering::AcqRel), "a ring has one producer");
-        OverwriteProducer {
-            ring: self,
-            write: self.producer.write.load(Ordering::Relaxed),
-            floor: self.producer.floor.load(Ordering::Relaxed),
-            sequence: self.producer.frames.load(Ordering::Relaxed),
-        }
+        OverwriteProducer { ring: self, floor: self.producer.floor.load(Ordering::Relaxed) }
     }
 }
 

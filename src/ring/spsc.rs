@@ -10,18 +10,24 @@
 //! access to the slots that change hands; the other side loads it with Acquire before its first.
 //! Loom checks this file as it ships (`models.rs`).
 //!
-//! Decision: the producer keeps a *credit*, the slots known to be free, and asks `ringbuf` again only
-//! when it is used up. `CachingProd::try_push` does the same but moves a whole slot by value;
-//! `vacant_slices_mut` reads the consumer's line on every call, a cache miss after each release.
+//! Decision: the producer keeps a *limit*, the position up to which slots are known to be free, and asks
+//! `ringbuf` again only when it has come there. So the usual call compares its position with the limit, stores
+//! into the slot, and stores the new position: nothing of the consumer's is read, and `ringbuf` is not on its
+//! path. `CachingProd` keeps an index of its own beside the position (a store more, and eight instructions to
+//! make the 64-bit position of it): with it, a call of three numbers took 78 instructions and 27 ns where it
+//! takes 40 and 16 now (bursts of 20, bare clock 13 ns).
 
 use core::mem::MaybeUninit;
 use core::num::NonZeroUsize;
 
 use ringbuf::traits::{Observer, Raw, RingBuffer};
 use ringbuf::wrap::Wrap as _;
-use ringbuf::wrap::caching::{CachingCons, CachingProd};
+use ringbuf::wrap::caching::CachingCons;
+use ringbuf::wrap::direct::Prod;
 
-use super::{Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingMemory, RingView, Run};
+use super::{
+    AHEAD, Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingMemory, RingView, Run, prefetch_write,
+};
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
 
 /// One slot: `B` bytes, nothing known about them.
@@ -251,18 +257,34 @@ unsafe fn copy_short(from: *const u8, to: *mut u8, len: usize) {
     }
 }
 
-/// `ringbuf`'s producer, with the slots it knows to be free.
+/// `ringbuf`'s producer, and how far it may go without asking it.
 pub struct SpscProducer<const B: usize, const N: usize> {
-    half: CachingProd<&'static Spsc<B, N>>,
-    credit: usize,
+    half: Prod<&'static Spsc<B, N>>,
+    /// Slots below this position are known to be free: it only underestimates.
+    limit: u64,
 }
 
 impl<const B: usize, const N: usize> SpscProducer<B, N> {
-    #[cold]
-    #[inline(never)]
-    fn ask_again(&mut self, total: usize) -> bool {
-        self.credit = self.half.vacant_len();
-        total <= self.credit
+    #[inline(always)]
+    fn ring(&self) -> &Spsc<B, N> {
+        self.half.rb()
+    }
+
+    /// Where the slot of a position lies.
+    #[inline(always)]
+    fn slot(&self, position: u64) -> *mut u8 {
+        let at = position as usize & (N - 1);
+        // SAFETY: below `N`.
+        unsafe { self.ring().slots.get().cast::<Slot<B>>().add(at).cast() }
+    }
+
+    /// `slots` slots from `position` on, which are free and do not cross the end.
+    #[inline(always)]
+    fn grant(&mut self, position: u64, slots: usize) -> Grant<'_, Self> {
+        #[cfg(kakashi_loom)]
+        self.ring().track(position as usize, position as usize + slots, true);
+        let dest = PlainDest(self.slot(position));
+        Grant { dest, slots, end: position + slots as u64, half: self }
     }
 }
 
@@ -270,40 +292,57 @@ impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
     type Dest = PlainDest;
 
     #[inline(always)]
-    fn reserve(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
-        let write = self.half.write_index();
-        let to_end = N - (write & (N - 1));
-        let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
-        let total = filler + slots;
-        if total > self.credit && !self.ask_again(total) {
+    fn reserve_known(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
+        let position = load_owned(&self.ring().producer.position);
+        let crosses = slots > 1 && (position as usize & (N - 1)) + slots > N;
+        if position + slots as u64 > self.limit || crosses {
             return None;
         }
-        // SAFETY: `total` slots from `write` are vacant: the credit only underestimates. Without a
-        // filler the frame does not cross the end; with one it starts at slot 0 and is shorter
-        // than the vacant rest.
-        let dest = unsafe {
-            let (left, right) = self.half.unsafe_slices_mut(write, write.wrapping_add(total));
-            let left = PlainDest(left.as_mut_ptr().cast());
-            if filler == 0 {
-                left
-            } else {
-                left.put(0, Frame::filler(filler).0);
-                PlainDest(right.as_mut_ptr().cast())
-            }
-        };
-        Some(Grant { half: self, dest, total, slots })
+        Some(self.grant(position, slots))
     }
 
-    fn reader_position(&self) -> u64 {
-        self.half.rb().consumer.position.load(Ordering::Acquire)
+    fn reserve(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
+        let mut position = load_owned(&self.ring().producer.position);
+        let to_end = N - (position as usize & (N - 1));
+        let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
+        let end = position + (filler + slots) as u64;
+        if end > self.limit {
+            self.limit = self.reader_position() + N as u64;
+            if end > self.limit {
+                return None;
+            }
+        }
+        if filler != 0 {
+            let grant = self.grant(position, filler);
+            // SAFETY: a slot has room for a word.
+            unsafe { grant.dest.put(0, Frame::filler(filler).0) };
+            // Not published yet: that is done together with the frame.
+            position += filler as u64;
+        }
+        Some(self.grant(position, slots))
     }
 
     #[inline(always)]
-    fn publish(&mut self, slots: usize) {
-        self.credit -= slots;
-        crate::sync::add_owned(&self.half.rb().producer.frames, 1);
-        // SAFETY: the grant has filled these slots, which were vacant.
-        unsafe { self.half.advance_write_index(slots) };
+    fn prefetch(&self, lines: usize) {
+        if N >= 4 * AHEAD {
+            let position = load_owned(&self.ring().producer.position);
+            let slot = self.slot(position + AHEAD as u64);
+            for line in 0..lines {
+                prefetch_write(slot.wrapping_add(line * 64));
+            }
+        }
+    }
+
+    fn reader_position(&self) -> u64 {
+        self.ring().consumer.position.load(Ordering::Acquire)
+    }
+
+    #[inline(always)]
+    fn publish(&mut self, end: u64) {
+        let side = &self.ring().producer;
+        crate::sync::add_owned(&side.frames, 1);
+        // Release: the slots below are the consumer's, which pairs with the Acquire in `write_index`.
+        side.position.store(end, Ordering::Release);
     }
 }
 
@@ -313,7 +352,8 @@ impl<const B: usize, const N: usize> RingMemory for Spsc<B, N> {
     const PREFIX: usize = 0;
 
     fn producer(&'static self) -> SpscProducer<B, N> {
-        SpscProducer { half: CachingProd::new(self), credit: 0 }
+        // What is free is asked for by the first call.
+        SpscProducer { half: Prod::new(self), limit: 0 }
     }
 }
 

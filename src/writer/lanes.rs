@@ -1,6 +1,7 @@
 //! The writer's view of the lanes: where it stands in each, and which holds the oldest record.
 
 use crate::channel::{AnyChannel, channels, lane_indices};
+use crate::clock;
 use crate::lane::{CAUSES, Cause, LaneRef, RELEASED, ThreadId};
 use crate::ring::{Consumer, Frame, Run};
 use crate::sync::Ordering;
@@ -35,6 +36,8 @@ struct Cursor {
     dropped_at: Option<u64>,
     /// When drops were last told.
     told_at: u64,
+    /// The tick of records without one: as late as this round may take.
+    untimed: u64,
 }
 
 // SAFETY: `run` points into the region or into the consumer's own memory, both of which go where the
@@ -63,6 +66,7 @@ impl Cursor {
             target: None,
             dropped_at: None,
             told_at: 0,
+            untimed: clock::now(),
         }
     }
 
@@ -100,7 +104,8 @@ impl Cursor {
             let frame = self.frame();
             if !frame.is_filler() {
                 // The tick is the record's second word.
-                self.tick = Some(self.word(8));
+                let tick = self.word(8);
+                self.tick = Some(if tick == 0 { self.untimed } else { tick });
                 return;
             }
             self.pass(frame, 0);
@@ -228,11 +233,13 @@ impl Lanes {
         }
     }
 
-    /// Polls all lanes. Drops are told again in lanes where they were told before `told_before`.
-    pub(super) fn poll(&mut self, now: u64, told_before: u64) {
+    /// Polls all lanes. Records without a tick get `cutoff` for one; drops are told again in lanes where they were
+    /// told before `told_before`.
+    pub(super) fn poll(&mut self, now: u64, cutoff: u64, told_before: u64) {
         self.now = now;
         self.told_before = told_before;
         for cursor in &mut self.cursors {
+            cursor.untimed = cutoff;
             cursor.poll();
         }
     }

@@ -223,14 +223,15 @@ impl Writer {
         }
         let mut found = false;
         if sinks.deliver() {
-            let now = clock::tick();
+            let now = clock::now();
+            clock::advance(now);
             self.anchor.follow(now);
             self.lanes.discover();
             let urgent = stopping.is_some() || ticket.is_some();
             let quiet = if urgent { 0 } else { NOTICE_EVERY_US * self.anchor.ticks_per_us() };
-            self.lanes.poll(now, now.saturating_sub(quiet));
-            let window = WINDOW_US * self.anchor.ticks_per_us();
-            found = self.take(sinks, now.saturating_sub(window));
+            let cutoff = now.saturating_sub(WINDOW_US * self.anchor.ticks_per_us());
+            self.lanes.poll(now, cutoff, now.saturating_sub(quiet));
+            found = self.take(sinks, cutoff);
             self.lanes.release();
             found |= self.tell_totals(sinks);
             sinks.deliver();
@@ -312,8 +313,8 @@ impl Writer {
             return;
         }
         if self.idle == Idle::Spin && wait_until.is_none() {
-            let until = clock::tick() + self.anchor.ticks_per_us();
-            while clock::tick() < until {
+            let until = clock::now() + self.anchor.ticks_per_us();
+            while clock::now() < until {
                 core::hint::spin_loop();
             }
             return;
