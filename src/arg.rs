@@ -94,21 +94,20 @@ macro_rules! integers {
             #[inline(always)]
             unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, _: usize, _: usize) -> u16 {
                 if !preformatted {
-                    let wide = *self as $wide;
                     // SAFETY: the caller's room for the cell.
-                    unsafe {
-                        dest.put(cell, wide as u64);
-                        if size_of::<$int>() == 16 {
-                            dest.put(cell + 8, ((wide as u128) >> 64) as u64);
-                        }
-                    }
+                    unsafe { dest.put(cell, *self as $wide as u64) };
                     return meta(Kind::$kind, false, 0);
                 }
-                let mut buffer = itoa::Buffer::new();
-                let text = buffer.format(*self).as_bytes();
+                #[allow(unused_comparisons)] // of unsigned types
+                let (negative, n) = (*self < 0, (*self as $wide).unsigned_abs_of());
+                let text = if size_of::<$int>() < 8 || n < 10_000_000_000_000_000 {
+                    number::integer_text(negative, n)
+                } else {
+                    number::long_integer_text(negative, n)
+                };
                 // SAFETY: the cell has room for the longest text of the type.
-                unsafe { put_digits(dest, cell, text, const { Kind::$kind.cell(true) }) };
-                meta(Kind::$kind, true, text.len() as u8)
+                unsafe { put_short(dest, cell, text, const { Kind::$kind.cell(true) }) };
+                meta(Kind::$kind, true, text.len)
             }
         }
     )*};
@@ -120,52 +119,84 @@ integers! {
     u32 => U32, u64;
     u64 => U64, u64;
     usize => U64, u64;
-    u128 => U128, u128;
     i8 => I8, i64;
     i16 => I16, i64;
     i32 => I32, i64;
     i64 => I64, i64;
     isize => I64, i64;
-    i128 => I128, i128;
 }
 
-/// Stores a short text in words, without a call: `len` is 1 to `cell` bytes.
+/// The magnitude of both kinds of integers.
+trait UnsignedAbs {
+    fn unsigned_abs_of(self) -> u64;
+}
+
+impl UnsignedAbs for u64 {
+    #[inline(always)]
+    fn unsigned_abs_of(self) -> u64 {
+        self
+    }
+}
+
+impl UnsignedAbs for i64 {
+    #[inline(always)]
+    fn unsigned_abs_of(self) -> u64 {
+        self.unsigned_abs()
+    }
+}
+
+/// Stores a short text in words: the first of its cell, the second if the cell has one and there is anything in
+/// it, likewise the third.
 ///
 /// # Safety
-/// `dest` has room for `cell` bytes at `at`, `text` is not longer, and `cell` is 8, 16, 24 or 40.
+/// `dest` has room for `cell` bytes at `at`, `text` is not longer, and `cell` is 8, 16 or 24.
 #[inline(always)]
-unsafe fn put_digits<D: Dest>(dest: D, at: usize, text: &[u8], cell: usize) {
-    // SAFETY: as the caller promised; words behind the text are not stored.
+unsafe fn put_short<D: Dest>(dest: D, at: usize, text: number::Short, cell: usize) {
+    // SAFETY: as the caller promised; bytes behind the text mean nothing.
     unsafe {
-        if cell == 8 || text.len() <= 8 {
-            dest.put(at, first_word(text));
-        } else {
-            dest.put_bytes(at, text);
+        dest.put(at, text.words[0]);
+        if cell > 8 && text.len > 8 {
+            dest.put(at + 8, text.words[1]);
+            if cell > 16 && text.len > 16 {
+                dest.put(at + 16, text.words[2]);
+            }
         }
     }
 }
 
-/// The first up to 8 bytes as a little-endian word, the rest zero. `text` has 1 to 8 bytes.
-#[inline(always)]
-fn first_word(text: &[u8]) -> u64 {
-    let len = text.len();
-    if let Some(word) = text.first_chunk::<8>() {
-        return u64::from_le_bytes(*word);
-    }
-    if let (Some(first), Some(last)) = (text.first_chunk::<4>(), text.last_chunk::<4>()) {
-        let (first, last) = (u32::from_le_bytes(*first) as u64, u32::from_le_bytes(*last) as u64);
-        return first | last << ((len - 4) * 8);
-    }
-    match *text {
-        [a] => a as u64,
-        [a, b] => a as u64 | (b as u64) << 8,
-        [a, b, c] => a as u64 | (b as u64) << 8 | (c as u64) << 16,
-        _ => 0,
-    }
+macro_rules! wide_integers {
+    ($($int:ty => $kind:ident;)*) => {$(
+        impl Ready for $int {
+            #[inline(always)]
+            fn cell(preformatted: bool) -> usize {
+                Kind::$kind.cell(preformatted)
+            }
+
+            unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, _: usize, _: usize) -> u16 {
+                // SAFETY: the caller's room for the cell, which holds two words or 40 bytes of text.
+                unsafe {
+                    if !preformatted {
+                        dest.put(cell, *self as u64);
+                        dest.put(cell + 8, (*self >> 64) as u64);
+                        return meta(Kind::$kind, false, 0);
+                    }
+                    let mut buffer = itoa::Buffer::new();
+                    let text = buffer.format(*self).as_bytes();
+                    dest.put_bytes(cell, text);
+                    meta(Kind::$kind, true, text.len() as u8)
+                }
+            }
+        }
+    )*};
+}
+
+wide_integers! {
+    u128 => U128;
+    i128 => I128;
 }
 
 macro_rules! floats {
-    ($($float:ty => $kind:ident, $cell:ident;)*) => {$(
+    ($($float:ty => $kind:ident, $text:ident;)*) => {$(
         impl Ready for $float {
             #[inline(always)]
             fn cell(preformatted: bool) -> usize {
@@ -174,26 +205,29 @@ macro_rules! floats {
 
             #[inline(always)]
             unsafe fn store<D: Dest>(&self, preformatted: bool, dest: D, cell: usize, _: usize, _: usize) -> u16 {
-                if !preformatted {
-                    // SAFETY: the caller's room for the cell.
-                    unsafe { dest.put(cell, self.to_bits() as u64) };
-                    return meta(Kind::$kind, false, 0);
+                // SAFETY: the caller's room for the cell: a word, or the 24 bytes of a short text.
+                unsafe {
+                    if !preformatted {
+                        dest.put(cell, self.to_bits() as u64);
+                        return meta(Kind::$kind, false, 0);
+                    }
+                    let text = number::$text(*self);
+                    // Half of all floats have more than eight bytes: no branch to mispredict.
+                    dest.put(cell, text.words[0]);
+                    dest.put(cell + 8, text.words[1]);
+                    if text.len > 16 {
+                        dest.put(cell + 16, text.words[2]);
+                    }
+                    meta(Kind::$kind, true, text.len)
                 }
-                let (text, len) = number::$cell(*self);
-                let (words, _) = text.as_chunks::<8>();
-                for (at, word) in words.iter().enumerate() {
-                    // SAFETY: a cell has three words.
-                    unsafe { dest.put(cell + at * 8, u64::from_le_bytes(*word)) };
-                }
-                meta(Kind::$kind, true, len)
             }
         }
     )*};
 }
 
 floats! {
-    f32 => F32, f32_cell;
-    f64 => F64, f64_cell;
+    f32 => F32, f32_text;
+    f64 => F64, f64_text;
 }
 
 impl Ready for bool {

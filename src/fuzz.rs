@@ -161,11 +161,11 @@ pub fn float(bytes: &[u8]) {
         let value = f64::from_le_bytes(*bytes);
         // Its neighbours in the number of decimals are the interesting ones.
         for value in [value, (value * 100.0).round() / 100.0, value.round(), f64::from(value as f32)] {
-            let (cell, len) = number::f64_cell(value);
-            check(Kind::F64, value.to_bits(), &cell, len, value.to_string());
+            let text = number::f64_text(value);
+            check(Kind::F64, value.to_bits(), &text.bytes(), text.len, value.to_string());
             let value = value as f32;
-            let (cell, len) = number::f32_cell(value);
-            check(Kind::F32, u64::from(value.to_bits()), &cell, len, value.to_string());
+            let text = number::f32_text(value);
+            check(Kind::F32, u64::from(value.to_bits()), &text.bytes(), text.len, value.to_string());
         }
     }
     let len = bytes.len().min(24);

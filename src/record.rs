@@ -135,7 +135,7 @@ pub(crate) enum Value<'a> {
     F64(f64),
     /// An integer's decimal digits.
     Number(&'a [u8]),
-    /// A float as `number::f64_cell` wrote it.
+    /// A float as `number::f64_text` wrote it.
     Float(&'a [u8]),
     Text {
         kind: Kind,

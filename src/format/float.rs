@@ -161,7 +161,7 @@ fn push_zeros(out: &mut Out, count: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::number::{decimal8, f32_cell, f64_cell};
+    use crate::number::{Short, decimal8, f32_text, f64_text, integer_text, long_integer_text};
     use proptest::prelude::*;
 
     /// Random floats per test: `KAKASHI_FLOAT_CASES=50000000 cargo test --release number`.
@@ -194,20 +194,21 @@ mod tests {
         String::from_utf8(out.bytes().to_vec()).unwrap()
     }
 
-    fn check(cell: ([u8; FLOAT_BYTES], u8), display: &str, debug: &dyn std::fmt::Debug) {
-        let (text, rest) = cell.0.split_at(cell.1.into());
+    fn check(cell: Short, display: &str, debug: &dyn std::fmt::Debug) {
+        let bytes = cell.bytes();
+        let (text, rest) = bytes.split_at(cell.len.into());
         assert_eq!(expanded(text), display, "{debug:?}");
         assert!(rest.iter().all(|&byte| byte == 0), "{debug:?}");
     }
 
     fn check_f64(v: f64) {
-        check(f64_cell(v), &v.to_string(), &v);
-        check(f64_cell(-v), &(-v).to_string(), &-v);
+        check(f64_text(v), &v.to_string(), &v);
+        check(f64_text(-v), &(-v).to_string(), &-v);
     }
 
     fn check_f32(v: f32) {
-        check(f32_cell(v), &v.to_string(), &v);
-        check(f32_cell(-v), &(-v).to_string(), &-v);
+        check(f32_text(v), &v.to_string(), &v);
+        check(f32_text(-v), &(-v).to_string(), &-v);
     }
 
     #[test]
@@ -267,17 +268,17 @@ mod tests {
             check_f32((significand >> 40 | 1) as f32 / 2_f32.powi(places));
         }
         let tie = 831_157_300_324_114_f64 + 0.25;
-        assert_eq!(f64_cell(tie).0[..20], *b"8.311573003241143e14");
+        assert_eq!(f64_text(tie).bytes()[..20], *b"8.311573003241143e14");
     }
 
     #[test]
     fn short_decimals_take_the_fast_path() {
         // `ryu` would have left its mark.
-        assert_eq!(f64_cell(100.0).0[..4], *b"100\0");
-        assert_eq!(f64_cell(-101.25).0[..8], *b"-101.25\0");
-        assert_eq!(f64_cell(-0.0).0[..3], *b"-0\0");
-        assert_eq!(f32_cell(100.0).0[..4], *b"100\0");
-        assert_eq!(f32_cell(1.1).0[..4], *b"1.1\0");
+        assert_eq!(f64_text(100.0).bytes()[..4], *b"100\0");
+        assert_eq!(f64_text(-101.25).bytes()[..8], *b"-101.25\0");
+        assert_eq!(f64_text(-0.0).bytes()[..3], *b"-0\0");
+        assert_eq!(f32_text(100.0).bytes()[..4], *b"100\0");
+        assert_eq!(f32_text(1.1).bytes()[..4], *b"1.1\0");
     }
 
     #[test]
@@ -320,6 +321,18 @@ mod tests {
                 if is_plain(cell) || Decimal::read(cell).is_some() {
                     let cell: f64 = std::str::from_utf8(cell).unwrap().parse().unwrap();
                     prop_assert_eq!(text.parse::<f64>().unwrap(), cell);
+                }
+            }
+        }
+
+        #[test]
+        fn integers_read_as_display(n: u64, bits in 0_u32..64) {
+            let n = n >> bits;
+            for negative in [false, true] {
+                let expected = if negative { format!("-{n}") } else { n.to_string() };
+                let short = (n < 10_000_000_000_000_000).then(|| integer_text(negative, n));
+                for text in short.into_iter().chain([long_integer_text(negative, n)]) {
+                    prop_assert_eq!(&text.bytes()[..text.len.into()], expected.as_bytes());
                 }
             }
         }

@@ -166,12 +166,10 @@ fn push_value(out: &mut Out<'_>, value: &Value<'_>, push_text: impl Fn(&mut Out<
             }
         }
         Value::F64(value) => {
-            let (text, len) = number::f64_cell(value);
-            float::push_float(out, &text[..len as usize]);
+            push_short_float(out, number::f64_text(value));
         }
         Value::F32(value) => {
-            let (text, len) = number::f32_cell(value);
-            float::push_float(out, &text[..len as usize]);
+            push_short_float(out, number::f32_text(value));
         }
         Value::Bool(value) => out.push_str(if value { "true" } else { "false" }),
         Value::Char(value) => push_text(out, value.encode_utf8(&mut [0; 4]).as_bytes()),
@@ -180,6 +178,11 @@ fn push_value(out: &mut Out<'_>, value: &Value<'_>, push_text: impl Fn(&mut Out<
         Value::None => out.push_str("None"),
         Value::Damaged => out.push_str("<damaged>"),
     }
+}
+
+#[inline]
+fn push_short_float(out: &mut Out<'_>, text: number::Short) {
+    float::push_float(out, text.bytes().get(..text.len.into()).unwrap_or_default());
 }
 
 /// The mark of a text that was cut.
