@@ -4,13 +4,15 @@
 //! `Display` writes exponents out, up to 327 characters for an `f64`; a cell has room for the
 //! shortest digits only, so the caller stores `1.5e-7` and the writer expands it to `0.00000015`.
 //!
-//! Decision: one exactness test, then `ryu`. Trying 0, 1, 2, ... decimals costs a division each and
+//! Decision: one exactness test, then `zmij` (Schubfach and its successors, the algorithm of `serde_json`): it finds the
+//! digits of a double with seventeen of them in 18 ns where `ryu` takes 36, random ones in 24 where it takes 46, and
+//! differs from it only in writing `e+21`. Trying 0, 1, 2, ... decimals costs a division each and
 //! finds prices late; scaling once to as many decimals as leave at most 15 digits (8 below 10^7),
 //! and dropping trailing zeros from the digits, costs one division for every float, short or not.
 //!
 //! # Why the digits are those of `Display`
 //!
-//! `Display` and `ryu` give the shortest decimal that reads back as the float, and the nearest to
+//! `Display` and `zmij` give the shortest decimal that reads back as the float, and the nearest to
 //! it among these. Let `a` be the magnitude of an `f64`, `s = 10^k` with `k <= 8`, and `n` an
 //! integer with `n < 10^15`.
 //!
@@ -23,10 +25,10 @@
 //!   therefore the same real number, and without its trailing zeros the same text.
 //! - *It is found.* If such an `n` exists, `a = n / s * (1 + e)` and the product is `a * s * (1 +
 //!   e')` with `|e|, |e'| <= 2^-53`; it is off by less than `n * 2^-51.9 < 1/4`, so that rounding
-//!   to the nearest integer gives `n`. Not finding one would still be right: `ryu` is the answer to
+//!   to the nearest integer gives `n`. Not finding one would still be right: `zmij` is the answer to
 //!   every other float.
 //!
-//! `ryu` differs from `Display` in ties, where `a` is exactly between the two shortest decimals: it
+//! `zmij`, as `ryu`, differs from `Display` in ties, where `a` is exactly between the two shortest decimals: it
 //! takes the even one, `Display` the upper (`2^-25`, `831157300324114.25`). [`may_tie`] sends these
 //! to `core::fmt`. Let a tie be `a = (d + 1/2) * 10^q`, for an `m` bit significand:
 //!
@@ -76,10 +78,13 @@ impl Short {
     }
 
     fn of(text: &[u8]) -> Self {
-        let mut bytes = [0; FLOAT_BYTES];
-        bytes[..text.len()].copy_from_slice(text);
-        let words = core::array::from_fn(|at| load(&bytes, at * 8));
-        Short { words, len: text.len() as u8 }
+        let (whole, rest) = text.as_chunks::<8>();
+        let word = |at: usize| match whole.get(at) {
+            Some(word) => u64::from_le_bytes(*word),
+            None if at == whole.len() && !rest.is_empty() => load_short(rest),
+            None => 0,
+        };
+        Short { words: [word(0), word(1), word(2)], len: text.len() as u8 }
     }
 
     /// The bytes; those from `len` on are zero.
@@ -91,10 +96,6 @@ impl Short {
         }
         bytes
     }
-}
-
-fn load(bytes: &[u8; FLOAT_BYTES], at: usize) -> u64 {
-    bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
 }
 
 /// The text of `v`. [`push_float`](crate::format) expands it.
@@ -126,7 +127,7 @@ pub(crate) fn f32_text(v: f32) -> Short {
         let n = rounded.to_bits() - ROUND_F32.to_bits();
         short_text(v.is_sign_negative(), u64::from(n) * FACTORS[decimals])
     } else {
-        f32_ryu(v)
+        f32_digits(v)
     }
 }
 
@@ -135,7 +136,7 @@ pub(crate) fn f32_text(v: f32) -> Short {
 fn f64_long_text(v: f64) -> Short {
     let a = v.abs();
     if a < 1e7 {
-        return f64_ryu(v);
+        return f64_digits(v);
     }
     let (scale, decimals) = if a < 1e9 {
         (1e6, 6)
@@ -144,25 +145,25 @@ fn f64_long_text(v: f64) -> Short {
     } else if a < 1e15 {
         (1e0, 0)
     } else {
-        return f64_ryu(v);
+        return f64_digits(v);
     };
     let rounded = a * scale + ROUND_F64;
     if (rounded - ROUND_F64) / scale != a {
-        return f64_ryu(v);
+        return f64_digits(v);
     }
     let n = rounded.to_bits() - ROUND_F64.to_bits();
     long_text(v.is_sign_negative(), n, decimals)
 }
 
-fn f64_ryu(v: f64) -> Short {
+fn f64_digits(v: f64) -> Short {
     static TIES: [u64; 26] = ties(18);
-    if may_tie(v, &TIES) { text_by_core(&v) } else { Short::of(ryu::Buffer::new().format(v).as_bytes()) }
+    if may_tie(v, &TIES) { text_by_core(&v) } else { Short::of(zmij::Buffer::new().format(v).as_bytes()) }
 }
 
 #[inline(never)]
-fn f32_ryu(v: f32) -> Short {
+fn f32_digits(v: f32) -> Short {
     static TIES: [u64; 26] = ties(10);
-    if may_tie(v.into(), &TIES) { text_by_core(&v) } else { Short::of(ryu::Buffer::new().format(v).as_bytes()) }
+    if may_tie(v.into(), &TIES) { text_by_core(&v) } else { Short::of(zmij::Buffer::new().format(v).as_bytes()) }
 }
 
 /// Whether the float has at least two decimals, and all its digits are an integer that `ties`

@@ -15,7 +15,7 @@
 //! | char | 8: code point | the same |
 //! | integers to 64 bits | 8: the value | 8, 16 or 24: decimal text, its length in the meta |
 //! | 128-bit integers | 16: the value | 40: decimal text |
-//! | floats | 8: the bits | 24: `ryu`'s text, its length in the meta |
+//! | floats | 8: the bits | 24: its shortest text, its length in the meta |
 //! | `None` | that of the missing value; its words are the meta's length | the same |
 //! | text | 8: length (u32), bytes cut (u32) | the same |
 //!

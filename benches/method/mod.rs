@@ -247,10 +247,10 @@ pub mod values {
         i as f64 * 0.123_456_7
     }
 
-    /// A price: two to four decimals.
+    /// A price: two to four decimals, and the double next to it, as one gets by reading it.
     #[inline(always)]
     pub fn price(i: u64) -> f64 {
-        (i % 1_000_000) as f64 / 100.0 + (i % 4) as f64 / 10_000.0
+        (i % 1_000_000 * 37 + 1) as f64 / [100.0, 1_000.0, 10_000.0][i as usize % 3]
     }
 
     /// What `?` shows.

@@ -66,7 +66,7 @@ fn others(bytes: [u8; 8]) -> u32 {
     ((marks >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
-/// `[-]whole[.fraction][e[-]exponent]`
+/// `[-]whole[.fraction][e[+-]exponent]`
 struct Decimal<'a> {
     negative: bool,
     whole: &'a [u8],
@@ -105,6 +105,7 @@ impl<'a> Decimal<'a> {
     fn read_exponent(text: &[u8]) -> Option<i32> {
         let (sign, rest) = match text {
             [b'-', rest @ ..] => (-1, rest),
+            [b'+', rest @ ..] => (1, rest),
             _ => (1, text),
         };
         let (digits, rest) = split_digits(rest)?;
@@ -273,7 +274,7 @@ mod tests {
 
     #[test]
     fn short_decimals_take_the_fast_path() {
-        // `ryu` would have left its mark.
+        // `zmij` would have left its mark.
         assert_eq!(f64_text(100.0).bytes()[..4], *b"100\0");
         assert_eq!(f64_text(-101.25).bytes()[..8], *b"-101.25\0");
         assert_eq!(f64_text(-0.0).bytes()[..3], *b"-0\0");
@@ -285,6 +286,7 @@ mod tests {
     fn exponents_are_written_out() {
         for (cell, text) in [
             ("1e21", "1000000000000000000000"),
+            ("1e+21", "1000000000000000000000"),
             ("1.5e-7", "0.00000015"),
             ("1e0", "1"),
             ("2.5e0", "2.5"),
@@ -303,7 +305,7 @@ mod tests {
     fn what_is_not_a_number_stays_as_it_is() {
         for cell in [
             "", "-", ".", ".5", "5.", "1.2.3", "--1", "1-", "01", "1e", "1e-", "0e5", "1e325", "1e9999",
-            "1e+5", "e5", "NaN", "inf", "-inf", "-NaN", "infinity", "1 ",
+            "1e+", "1e+-5", "e5", "NaN", "inf", "-inf", "-NaN", "infinity", "1 ",
         ] {
             assert_eq!(expanded(cell.as_bytes()), cell);
         }
@@ -314,7 +316,7 @@ mod tests {
         #[test]
         fn garbage_is_bounded(
             bytes in prop::collection::vec(any::<u8>(), 0..=FLOAT_BYTES),
-            almost in "-?[0-9.e-]{0,23}",
+            almost in "-?[0-9.e+-]{0,23}",
         ) {
             for cell in [&bytes, almost.as_bytes()] {
                 let text = expanded(cell);
