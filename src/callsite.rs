@@ -39,7 +39,7 @@ pub struct Field {
 #[derive(Debug)]
 #[repr(C, align(128))]
 pub struct Callsite {
-    /// Not 0: records of this statement are wanted. First, for the shortest load.
+    /// Not 0: records of this statement may be wanted. First, for the shortest load.
     switch: AtomicU8,
     level: Level,
     targeted: bool,
@@ -54,6 +54,11 @@ pub struct Callsite {
 
 /// The level from which on statements are on before anything was set.
 pub(crate) const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
+
+/// The switch's bit: the global level lets the statement pass, or it was turned on by itself.
+pub(crate) const ON: u8 = 1;
+/// The switch's bit: the statement names its target, and some logger's own level lets it pass.
+pub(crate) const ON_FOR_SOME: u8 = 2;
 
 impl Callsite {
     /// Only the macros call this.
@@ -71,7 +76,7 @@ impl Callsite {
         values: u8,
     ) -> Self {
         Callsite {
-            switch: AtomicU8::new(DEFAULT_LEVEL.allows(level) as u8),
+            switch: AtomicU8::new(if DEFAULT_LEVEL.allows(level) { ON } else { 0 }),
             level,
             targeted,
             values,
@@ -84,16 +89,23 @@ impl Callsite {
         }
     }
 
-    /// Whether records of this statement are wanted at this moment.
-    #[inline(always)]
+    /// Whether records of this statement are wanted at this moment; of one that names a logger with a level of its
+    /// own, that level decides.
     pub fn is_enabled(&self) -> bool {
+        self.switch() != 0
+    }
+
+    /// The switch: 0 when the statement is off.
+    #[doc(hidden)]
+    #[inline(always)]
+    pub fn switch(&self) -> u8 {
         // Relaxed: a switch guards no other memory.
-        self.switch.load(Ordering::Relaxed) != 0
+        self.switch.load(Ordering::Relaxed)
     }
 
     /// Turns this one statement on or off; the next `set_level` decides anew.
     pub fn set_enabled(&self, enabled: bool) {
-        self.switch.store(enabled as u8, Ordering::Relaxed);
+        self.switch.store(if enabled { ON } else { 0 }, Ordering::Relaxed);
     }
 
     /// The statement's level.
@@ -192,11 +204,12 @@ pub fn callsites() -> &'static [Callsite] {
     unsafe { core::slice::from_raw_parts(first, len) }
 }
 
-/// Sets every statement's switch: by `level`, or for those that name a logger or a channel by
-/// `targeted`, the most that any logger wants.
-pub(crate) fn apply_levels(level: LevelFilter, targeted: LevelFilter) {
+/// Sets every statement's switch: by `level`, and for those that name their target also by `loggers`, the most that
+/// any logger wants.
+pub(crate) fn apply_levels(level: LevelFilter, loggers: LevelFilter) {
     for callsite in callsites() {
-        let limit = if callsite.targeted { targeted.max(level) } else { level };
-        callsite.set_enabled(limit.allows(callsite.level));
+        let on = if level.allows(callsite.level) { ON } else { 0 };
+        let for_some = if callsite.targeted && loggers.allows(callsite.level) { ON_FOR_SOME } else { 0 };
+        callsite.switch.store(on | for_some, Ordering::Relaxed);
     }
 }

@@ -9,8 +9,6 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 use crate::arg::{Encoding, Preformatted};
 use crate::futex::Lock;
 use crate::lane::{LaneHead, LaneRef, SCRATCH_BYTES};
-use crate::level::Level;
-use crate::logger::{self, Logger};
 use crate::policy::{BlockFor, Policy};
 use crate::ring::{MAX_FRAME_SLOTS, RingMemory};
 use crate::stats::{self, LaneStats, Stats};
@@ -338,79 +336,6 @@ impl<C: ChannelSpec> Handle<C> {
     }
 }
 
-/// What a log statement can be directed to: a channel or a [`Logger`].
-///
-/// The handle is a pointer rather than an argument of a closure, as `LocalKey::with` has it: that call is
-/// not inlined around a whole log call, and spills every value to the stack (11 ns).
-///
-/// # Safety
-/// `handle` returns the calling thread's handle of the channel, valid until the thread has ended.
-#[doc(hidden)]
-pub unsafe trait Target {
-    type Channel: ChannelSpec;
-    fn channel(&self) -> &'static Self::Channel;
-    fn handle() -> *const Handle<Self::Channel>;
-    fn logger(&self) -> u16;
-    fn level_enabled(&self, level: Level) -> bool;
-}
-
-// SAFETY: that of `T`.
-unsafe impl<T: Target> Target for &T {
-    type Channel = T::Channel;
-
-    #[inline(always)]
-    fn channel(&self) -> &'static T::Channel {
-        (**self).channel()
-    }
-
-    #[inline(always)]
-    fn handle() -> *const Handle<T::Channel> {
-        T::handle()
-    }
-
-    #[inline(always)]
-    fn logger(&self) -> u16 {
-        (**self).logger()
-    }
-
-    #[inline(always)]
-    fn level_enabled(&self, level: Level) -> bool {
-        (**self).level_enabled(level)
-    }
-}
-
-// SAFETY: that of the default channel.
-unsafe impl Target for Logger {
-    type Channel = <DEFAULT as Target>::Channel;
-
-    #[inline(always)]
-    fn channel(&self) -> &'static Self::Channel {
-        DEFAULT.channel()
-    }
-
-    #[inline(always)]
-    fn handle() -> *const Handle<Self::Channel> {
-        <DEFAULT as Target>::handle()
-    }
-
-    #[inline(always)]
-    fn logger(&self) -> u16 {
-        self.index()
-    }
-
-    #[inline(always)]
-    fn level_enabled(&self, level: Level) -> bool {
-        self.is_enabled(level)
-    }
-}
-
-/// Whether a channel's statements of that level are on; `channel!`'s expansion calls it.
-#[doc(hidden)]
-#[inline(always)]
-pub fn channel_level_enabled(level: Level) -> bool {
-    logger::level_enabled(level)
-}
-
 /// One channel of this program, in the section that lists them.
 #[doc(hidden)]
 #[derive(Clone, Copy)]
@@ -547,6 +472,11 @@ macro_rules! channel {
                 #[inline(always)]
                 fn logger(&self) -> u16 {
                     0
+                }
+
+                #[inline(always)]
+                fn wants(&self, switch: u8, _: $crate::Level) -> bool {
+                    $crate::__private::channel_wants(switch)
                 }
 
                 #[inline(always)]

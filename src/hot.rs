@@ -13,11 +13,12 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::arg::{Arena, Args, Encoding, Offsets, UNCAPPED, Values};
 use crate::callsite::Callsite;
-use crate::channel::{BUSY, ChannelSpec, Handle, READY, Target, UNCLAIMED};
+use crate::channel::{BUSY, ChannelSpec, Handle, READY, UNCLAIMED};
 use crate::clock;
 use crate::cold::{self, Lane};
 use crate::record::{HEADER, SHARED_HEADER, frame_user};
 use crate::ring::{Grant, ProducerHalf};
+use crate::target::Target;
 
 /// Logs one record; the macros call this when the callsite is on.
 #[doc(hidden)]

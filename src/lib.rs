@@ -106,6 +106,8 @@ mod sink;
 #[cfg(not(kakashi_loom))]
 mod stats;
 #[cfg(not(kakashi_loom))]
+mod target;
+#[cfg(not(kakashi_loom))]
 mod thread;
 #[cfg(not(kakashi_loom))]
 mod tickets;
@@ -157,9 +159,10 @@ pub mod __fuzz;
 pub mod __private {
     pub use crate::arg::{FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe};
     pub use crate::callsite::{Callsite, Field, Piece};
-    pub use crate::channel::{ChannelEntry, DEFAULT, Handle, Target, channel_level_enabled};
+    pub use crate::channel::{ChannelEntry, DEFAULT, Handle};
     pub use crate::clock::shift_wall_clock;
     pub use crate::hot::log;
+    pub use crate::target::{Target, channel_level_enabled, channel_wants};
     pub use kakashi_log_macros::emit;
 
     /// `prepare_thread` of a channel.

@@ -113,8 +113,15 @@ impl Logger {
     /// Whether a record of `level` through this logger would be written.
     #[inline(always)]
     pub fn is_enabled(self, level: Level) -> bool {
-        let own = TABLE[self.index as usize].level.load(Ordering::Relaxed);
-        level as u8 <= if own == INHERIT { GLOBAL.load(Ordering::Relaxed) } else { own }
+        self.wants_own(level).unwrap_or_else(|| level_enabled(level))
+    }
+
+    /// Whether the logger's own level lets records of `level` pass, if it has one.
+    #[inline(always)]
+    pub(crate) fn wants_own(self, level: Level) -> Option<bool> {
+        // The remainder changes no index, and leaves no bounds check on a hot path.
+        let own = TABLE[self.index as usize % MAX_LOGGERS].level.load(Ordering::Relaxed);
+        (own != INHERIT).then_some(level as u8 <= own)
     }
 }
 

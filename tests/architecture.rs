@@ -24,12 +24,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["ring"]),
     ("region", &["channel", "futex", "stats"]),
     ("stats", &["channel", "gate", "lane", "region"]),
-    ("channel", &["arg", "futex", "lane", "level", "logger", "policy", "ring", "stats"]),
+    ("channel", &["arg", "futex", "lane", "policy", "ring", "stats"]),
+    ("target", &["callsite", "channel", "level", "logger"]),
     ("thread", &["channel", "lane"]),
     // The calling thread.
     ("macros", &[]),
     ("arg", &["number", "record", "ring"]),
-    ("hot", &["arg", "callsite", "channel", "clock", "cold", "lane", "record", "ring"]),
+    ("hot", &["arg", "callsite", "channel", "clock", "cold", "lane", "record", "ring", "target"]),
     (
         "cold",
         &[
@@ -86,6 +87,7 @@ const UNSAFE: &[&str] = &[
     "src/sink/console.rs",
     // Under loom only.
     "src/sync.rs",
+    "src/target.rs",
     "src/thread.rs",
     "src/tickets.rs",
     "src/writer/deliver.rs",

@@ -539,6 +539,8 @@ fn a_call_that_overlaps_a_shutdown_is_written_or_counted() {
         const ROUNDS: usize = 12;
         let (stop, calls) = (AtomicBool::new(false), [const { AtomicU64::new(0) }; THREADS]);
         let (mut written, mut told, mut next) = (0, 0, [0; THREADS]);
+        // Stopped from the beginning: a thread's call before the first start would start the default backend.
+        kakashi::builder().sink(NullSink).start().unwrap().shutdown(HANG).unwrap();
         std::thread::scope(|scope| {
             for (thread, calls) in calls.iter().enumerate() {
                 let (stop, calls) = (&stop, calls);

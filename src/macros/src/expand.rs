@@ -31,12 +31,17 @@ pub fn expand(call: &Call) -> Result<TokenStream, Error> {
         code = plan.with_args(krate, &code);
     }
     if let Some(target) = &call.target {
-        let check = "match &($0) { target => if $1::__private::Target::level_enabled(target, $2) { $3 } }";
-        code = quote(span, check, &[target, krate, &level, &code]);
+        let check = "match &($0) { target => if $1::__private::Target::wants(target, $2, $3) { $4 } }";
+        let switch = quote(span, if call.on { "switch" } else { "0" }, &[]);
+        code = quote(span, check, &[target, krate, &switch, &level, &code]);
     }
     let code = if call.on {
         let callsite = plan.callsite(call, &level);
-        quote(span, "{ $0 if KAKASHI_CALLSITE.is_enabled() { $1 } }", &[&callsite, &code])
+        quote(
+            span,
+            "{ $0 let switch = KAKASHI_CALLSITE.switch(); if 0 < switch { $1 } }",
+            &[&callsite, &code],
+        )
     } else {
         quote(span, "{ if false { $0 } }", &[&code])
     };

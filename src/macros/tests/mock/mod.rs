@@ -94,12 +94,15 @@ pub mod __private {
             Callsite { level, targeted, module, line, template, pieces, fields, values }
         }
 
-        pub fn is_enabled(&'static self) -> bool {
-            ENABLED.get()
+        pub fn switch(&'static self) -> u8 {
+            ENABLED.get().into()
         }
     }
 
     pub trait Target {
+        fn wants(&self, switch: u8, level: Level) -> bool {
+            switch != 0 && self.level_enabled(level)
+        }
         fn level_enabled(&self, level: Level) -> bool;
         fn name(&self) -> &'static str;
     }

@@ -1,0 +1,98 @@
+//! Where a log statement's records go: a channel, or a [`Logger`] of the default channel.
+
+use crate::callsite::ON;
+use crate::channel::{ChannelSpec, DEFAULT, Handle};
+use crate::level::Level;
+use crate::logger::{self, Logger};
+
+/// What a log statement can be directed to: a channel or a [`Logger`].
+///
+/// The handle is a pointer rather than an argument of a closure, as `LocalKey::with` has it: that call is
+/// not inlined around a whole log call, and spills every value to the stack (11 ns).
+///
+/// # Safety
+/// `handle` returns the calling thread's handle of the channel, valid until the thread has ended.
+#[doc(hidden)]
+pub unsafe trait Target {
+    type Channel: ChannelSpec;
+    fn channel(&self) -> &'static Self::Channel;
+    fn handle() -> *const Handle<Self::Channel>;
+    fn logger(&self) -> u16;
+    /// Whether records of a statement with that switch and level are wanted: for a channel the switch knows.
+    fn wants(&self, switch: u8, level: Level) -> bool;
+    fn level_enabled(&self, level: Level) -> bool;
+}
+
+// SAFETY: that of `T`.
+unsafe impl<T: Target> Target for &T {
+    type Channel = T::Channel;
+
+    #[inline(always)]
+    fn channel(&self) -> &'static T::Channel {
+        (**self).channel()
+    }
+
+    #[inline(always)]
+    fn handle() -> *const Handle<T::Channel> {
+        T::handle()
+    }
+
+    #[inline(always)]
+    fn logger(&self) -> u16 {
+        (**self).logger()
+    }
+
+    #[inline(always)]
+    fn wants(&self, switch: u8, level: Level) -> bool {
+        (**self).wants(switch, level)
+    }
+
+    #[inline(always)]
+    fn level_enabled(&self, level: Level) -> bool {
+        (**self).level_enabled(level)
+    }
+}
+
+// SAFETY: that of the default channel.
+unsafe impl Target for Logger {
+    type Channel = <DEFAULT as Target>::Channel;
+
+    #[inline(always)]
+    fn channel(&self) -> &'static Self::Channel {
+        DEFAULT.channel()
+    }
+
+    #[inline(always)]
+    fn handle() -> *const Handle<Self::Channel> {
+        <DEFAULT as Target>::handle()
+    }
+
+    #[inline(always)]
+    fn logger(&self) -> u16 {
+        self.index()
+    }
+
+    #[inline(always)]
+    fn wants(&self, switch: u8, level: Level) -> bool {
+        self.wants_own(level).unwrap_or(switch & ON != 0)
+    }
+
+    #[inline(always)]
+    fn level_enabled(&self, level: Level) -> bool {
+        self.is_enabled(level)
+    }
+}
+
+/// Whether a channel wants records of statements with that switch; `channel!`'s expansion calls it.
+#[doc(hidden)]
+#[inline(always)]
+pub fn channel_wants(switch: u8) -> bool {
+    switch & ON != 0
+}
+
+/// Whether a channel's statements of that level are on; `channel!`'s expansion calls it.
+#[doc(hidden)]
+#[inline(always)]
+pub fn channel_level_enabled(level: Level) -> bool {
+    logger::level_enabled(level)
+}
