@@ -1,0 +1,116 @@
+//! The command line.
+
+#![forbid(unsafe_code)]
+
+use std::path::PathBuf;
+
+pub const USAGE: &str = "\
+cargo run --release --manifest-path benches/compare/Cargo.toml [-- [report] OPTIONS]
+
+  (nothing)        compares, and then reports
+  report           reports from the data of the last run
+  --rounds N       rounds, 9 by default
+  --quick          a smoke run: two short rounds
+  --only NAME,...  contenders whose name begins with one of these
+  --into DIR       where data.json, tables.md and the charts go; target/compare by default";
+
+/// What to do.
+pub enum Command {
+    Compare(Options),
+    Report(PathBuf),
+    /// A child's task, as JSON.
+    Child(String),
+    Help,
+}
+
+/// How much of it.
+pub struct Options {
+    pub rounds: usize,
+    pub bursts: usize,
+    pub warm_bursts: usize,
+    pub pause_us: u64,
+    pub records: u64,
+    pub idle_ms: u64,
+    pub into: PathBuf,
+    only: Vec<String>,
+    quick: bool,
+}
+
+impl Options {
+    pub fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|one| name.starts_with(one.as_str()))
+    }
+
+    /// The command that repeats the run.
+    pub fn command(&self) -> String {
+        let mut command = "cargo run --release --manifest-path benches/compare/Cargo.toml".to_owned();
+        let mut options = Vec::new();
+        if self.quick {
+            options.push("--quick".to_owned());
+        }
+        let usual = if self.quick { QUICK_ROUNDS } else { ROUNDS };
+        if self.rounds != usual {
+            options.push(format!("--rounds {}", self.rounds));
+        }
+        if !self.only.is_empty() {
+            options.push(format!("--only '{}'", self.only.join(",")));
+        }
+        if !options.is_empty() {
+            command = format!("{command} -- {}", options.join(" "));
+        }
+        command
+    }
+}
+
+const ROUNDS: usize = 9;
+const QUICK_ROUNDS: usize = 2;
+
+/// # Errors
+/// Says what it did not understand.
+pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
+    let (mut rounds, mut quick, mut only, mut report) = (None, false, Vec::new(), false);
+    // Beside the library's own build, wherever this one is started from.
+    let mut into = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/compare"));
+    while let Some(arg) = args.next() {
+        let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
+        match arg.as_str() {
+            "child" => return value().map(Command::Child),
+            "report" => report = true,
+            "--quick" => quick = true,
+            "--rounds" => rounds = Some(value()?.parse().map_err(|_| "--rounds needs a number")?),
+            "--only" => only = value()?.split(',').map(|name| name.trim().to_owned()).collect(),
+            "--into" => into = PathBuf::from(value()?),
+            "--help" | "-h" => return Ok(Command::Help),
+            _ => return Err(format!("what is {arg}?\n\n{USAGE}")),
+        }
+    }
+    if report {
+        return Ok(Command::Report(into));
+    }
+    let rounds = rounds.unwrap_or(if quick { QUICK_ROUNDS } else { ROUNDS });
+    Ok(Command::Compare(if quick {
+        Options {
+            rounds,
+            bursts: 100,
+            warm_bursts: 10,
+            pause_us: 300,
+            records: 100_000,
+            idle_ms: 500,
+            into,
+            only,
+            quick,
+        }
+    } else {
+        Options {
+            rounds,
+            bursts: 800,
+            warm_bursts: 50,
+            pause_us: 300,
+            records: 1_000_000,
+            idle_ms: 10_000,
+            into,
+            only,
+            quick,
+        }
+    }))
+}

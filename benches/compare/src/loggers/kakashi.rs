@@ -1,0 +1,140 @@
+//! kakashi: both encodings, all policies, all clocks.
+
+#![forbid(unsafe_code)]
+
+use std::hint::black_box;
+use std::time::Duration;
+
+use kakashi::{
+    Block, BlockFor, Channel, Clock, Deferred, DropNewest, DropOldest, FileSink, Preformatted, debug, info,
+};
+
+use super::{Contender, Role, Running, Setup};
+use crate::method::values::{Fill, TEXT, double, price};
+
+/// What a contender of kakashi is, by the name that all of its series begin with.
+pub const PREFORMATTED_NAME: &str = "kakashi preformatted";
+pub const DEFERRED_NAME: &str = "kakashi deferred";
+
+/// The message that is measured under every policy.
+macro_rules! filled {
+    ($channel:ident) => {
+        case!(IntsDouble, |i| info!($channel, "order {} filled {} @ {}", i, i * 7919, double(i)))
+    };
+}
+
+/// The channels of one encoding, one for each policy, and its calls.
+macro_rules! encoding {
+    ($module:ident, $encoding:ty) => {
+        mod $module {
+            use super::*;
+
+            kakashi::channel!(static BLOCK: Channel<128, 8192, 8, Block, $encoding>);
+            kakashi::channel!(static BLOCK_FOR: Channel<128, 8192, 8, BlockFor<1_000_000>, $encoding>);
+            kakashi::channel!(static NEWEST: Channel<128, 8192, 8, DropNewest, $encoding>);
+            kakashi::channel!(static OLDEST: Channel<128, 8192, 8, DropOldest, $encoding>);
+
+            pub fn start(setup: &Setup, clock: Clock) -> Result<Running, String> {
+                let guard = kakashi::builder()
+                    .sink(FileSink::create(setup.file()))
+                    .writer_core(Some(setup.core.id))
+                    .clock(clock)
+                    .start()
+                    .map_err(|error| error.to_string())?;
+                for prepared in [
+                    BLOCK.prepare_thread(),
+                    BLOCK_FOR.prepare_thread(),
+                    NEWEST.prepare_thread(),
+                    OLDEST.prepare_thread(),
+                ] {
+                    prepared.map_err(|error| error.to_string())?;
+                }
+                Ok(Running {
+                    cases: vec![
+                        case!(StaticText, |_| info!(BLOCK, "static text")),
+                        case!(OneInt, |i| info!(BLOCK, "order {}", i)),
+                        filled!(BLOCK),
+                        filled!(BLOCK_FOR).variant("BlockFor"),
+                        filled!(NEWEST).variant("DropNewest"),
+                        filled!(OLDEST).variant("DropOldest"),
+                        case!(IntsPrice, |i| info!(
+                            BLOCK,
+                            "order {} filled {} @ {}",
+                            i,
+                            i * 7919,
+                            price(i)
+                        )),
+                        case!(IntsStr, |i| info!(
+                            BLOCK,
+                            "order {} filled {} {}",
+                            i,
+                            i * 7919,
+                            black_box(TEXT)
+                        )),
+                        case!(Fields, |i| info!(
+                            BLOCK,
+                            "filled",
+                            a = i,
+                            b = i * 7919,
+                            c = true,
+                            d = black_box("buy")
+                        )),
+                        case!(Aligned, |i| info!(BLOCK, "at {:>10.3}", double(i))),
+                        case!(Debug, |i| info!(BLOCK, "fill", fill = ?Fill { qty: i, side: "buy" })),
+                        off!(|i| debug!("order {}", i)),
+                    ],
+                    fill: |from, to| {
+                        for i in from..to {
+                            info!(BLOCK, "order {} filled {} @ {}", i, i * 7919, double(i));
+                        }
+                    },
+                    prepare: || BLOCK.prepare_thread().expect("a lane is free"),
+                    finish: Box::new(move || {
+                        let report =
+                            guard.shutdown(Duration::from_secs(60)).map_err(|error| error.to_string())?;
+                        match report.messages_dropped {
+                            0 => Ok(()),
+                            dropped => Err(format!("kakashi dropped {dropped} records")),
+                        }
+                    }),
+                })
+            }
+        }
+    };
+}
+
+encoding!(preformatted, Preformatted);
+encoding!(deferred, Deferred);
+
+/// Every clock with every encoding. The default clock's come first and bear no suffix.
+macro_rules! clocks {
+    ($($clock:ident $suffix:literal),+) => {
+        vec![$(
+            contender(
+                concat!("kakashi preformatted", $suffix),
+                concat!("Block, 128-byte slots, 8192 of them, Clock::", stringify!($clock)),
+                |setup| preformatted::start(setup, Clock::$clock),
+            ),
+            contender(
+                concat!("kakashi deferred", $suffix),
+                concat!("Block, 128-byte slots, 8192 of them, Clock::", stringify!($clock)),
+                |setup| deferred::start(setup, Clock::$clock),
+            ),
+        )+]
+    };
+}
+
+fn contender(
+    name: &'static str,
+    setting: &'static str,
+    start: fn(&Setup) -> Result<Running, String>,
+) -> Contender {
+    Contender { name, crates: &["kakashi-log"], setting, role: Role::Kakashi, lossless: Ok(()), start }
+}
+
+/// Suffixes of the clocks, the default one's first.
+pub const CLOCKS: &[&str] = &["", " Unordered"];
+
+pub fn contenders() -> Vec<Contender> {
+    clocks!(Ordered "", Unordered " Unordered")
+}
