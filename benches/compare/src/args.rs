@@ -12,12 +12,15 @@ cargo run --release --manifest-path benches/compare/Cargo.toml [-- [report] OPTI
   --rounds N       rounds, 9 by default
   --quick          a smoke run: two short rounds
   --only NAME,...  contenders whose name begins with one of these
-  --into DIR       where data.json, tables.md and the charts go; target/compare by default";
+  --into DIR       where tables.md and the charts go, and a comparison's data.json: target/compare by default";
 
 /// What to do.
 pub enum Command {
     Compare(Options),
-    Report(PathBuf),
+    Report {
+        from: PathBuf,
+        into: PathBuf,
+    },
     /// A child's task, as JSON.
     Child(String),
     Help,
@@ -69,8 +72,9 @@ const QUICK_ROUNDS: usize = 2;
 /// Says what it did not understand.
 pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
     let (mut rounds, mut quick, mut only, mut report) = (None, false, Vec::new(), false);
-    // Beside the library's own build, wherever this one is started from.
-    let mut into = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/compare"));
+    // In the library's own target folder, wherever this is started from.
+    let usual = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/compare"));
+    let mut into = usual.clone();
     while let Some(arg) = args.next() {
         let mut value = || args.next().ok_or_else(|| format!("{arg} needs a value"));
         match arg.as_str() {
@@ -85,14 +89,14 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> 
         }
     }
     if report {
-        return Ok(Command::Report(into));
+        return Ok(Command::Report { from: usual.join("data.json"), into });
     }
     let rounds = rounds.unwrap_or(if quick { QUICK_ROUNDS } else { ROUNDS });
     Ok(Command::Compare(if quick {
         Options {
             rounds,
             bursts: 100,
-            warm_bursts: 10,
+            warm_bursts: 50,
             pause_us: 300,
             records: 100_000,
             idle_ms: 500,
@@ -104,7 +108,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> 
         Options {
             rounds,
             bursts: 800,
-            warm_bursts: 50,
+            warm_bursts: 100,
             pause_us: 300,
             records: 1_000_000,
             idle_ms: 10_000,

@@ -22,7 +22,7 @@ pub fn run(task: &str) -> ExitCode {
         Ok(Task::Throughput { contender, threads, records, discard }) => {
             answer(throughput::measure(&contender, threads, records, discard))
         }
-        Ok(Task::WriteAlone { bytes, discard }) => answer(throughput::write_alone(bytes, discard)),
+        Ok(Task::WriteAlone { bytes }) => answer(throughput::write_alone(bytes)),
         Ok(Task::Idle { contender, ms }) => answer(idle::measure(&contender, Duration::from_millis(ms))),
         Err(error) => answer(Err::<(), _>(error.to_string())),
     }

@@ -14,7 +14,6 @@ use crate::task::{Folder, Task};
 
 /// `write(2)` alone, among the contenders of throughput.
 pub const WRITE: &str = "write(2) alone";
-pub const WRITE_NULL: &str = "write(2) alone to /dev/null";
 /// What is added to a contender's name when its lines go to /dev/null.
 pub const TO_NULL: &str = " to /dev/null";
 
@@ -96,10 +95,8 @@ fn flows(
             flows.push(flow(options, round, contender, 1, true)?);
         }
     }
-    for (discard, name) in [(false, WRITE), (true, WRITE_NULL)] {
-        let measured = ask(&Task::WriteAlone { bytes: bytes.max(1 << 20), discard });
-        flows.push(Flow { round, contender: name.into(), threads: 1, measured });
-    }
+    let measured = ask(&Task::WriteAlone { bytes: bytes.max(1 << 20) });
+    flows.push(Flow { round, contender: WRITE.into(), threads: 1, measured });
     Ok(())
 }
 

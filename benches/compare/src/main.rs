@@ -1,12 +1,14 @@
 //! Compares kakashi with its peers, in one run: latency of a call, throughput, what an idle backend costs.
 //!
 //! Every logger has, in every round, a process of its own: `driver` starts them by turns, `child` is such a
-//! process. `rows` holds the figures against what the library is to reach. How latency is measured stands in
-//! `../method`.
+//! process. `report` makes tables and charts of what they measured; `rows` holds it against what the library is
+//! to reach. How latency is measured stands in `../method`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 mod args;
+mod charts;
 mod child;
 mod data;
 mod driver;
@@ -16,68 +18,49 @@ mod loggers;
 mod message;
 #[path = "../../method/mod.rs"]
 mod method;
+mod report;
+mod rows;
+mod stats;
+mod svg;
+mod table;
 mod task;
 mod threads;
 mod throughput;
+mod versions;
+
+use args::Command;
 
 fn main() -> ExitCode {
-    match args::parse(std::env::args().skip(1)) {
-        Ok(args::Command::Child(task)) => child::run(&task),
-        Ok(args::Command::Compare(options)) => match driver::run(&options) {
-            Ok(data) => {
-                for t in &data.turns {
-                    match &t.measured {
-                        Err(e) => println!("{} {e}", t.contender),
-                        Ok(l) => {
-                            println!("{} {} {} {}", t.contender, l.calls, l.lines, l.sample);
-                            for s in &l.series {
-                                let mut f = match &s.figures {
-                                    Ok(f) => f.clone(),
-                                    Err(e) => {
-                                        println!("   {} {}", s.name, e);
-                                        continue;
-                                    }
-                                };
-                                f.sort_by(f32::total_cmp);
-                                println!(
-                                    "   {:30} {:25} {:8.1} {:8.1}",
-                                    s.name,
-                                    s.message.title(),
-                                    method::at_share(&f, 0.5),
-                                    method::at_share(&f, 0.999)
-                                );
-                            }
-                        }
-                    }
-                }
-                for f in &data.flows {
-                    match &f.measured {
-                        Err(e) => println!("{} {} {e}", f.contender, f.threads),
-                        Ok(t) => println!(
-                            "{} {} {:.2} M/s {} of {} lines, {:.0} MB/s",
-                            f.contender,
-                            f.threads,
-                            t.records as f64 / t.seconds / 1e6,
-                            t.lines,
-                            t.records,
-                            t.bytes as f64 / t.seconds / 1e6
-                        ),
-                    }
-                }
-                for i in &data.idles {
-                    println!("{} {:?}", i.contender, i.measured);
-                }
-                ExitCode::SUCCESS
-            }
-            Err(error) => {
-                eprintln!("{error}");
-                ExitCode::FAILURE
-            }
-        },
-        Ok(_) => ExitCode::SUCCESS,
+    let done = match args::parse(std::env::args().skip(1)) {
+        Ok(Command::Child(task)) => return child::run(&task),
+        Ok(Command::Compare(options)) => compare(&options),
+        Ok(Command::Report { from, into }) => read(&from).and_then(|data| report::write(&data, &into)),
+        Ok(Command::Help) => {
+            println!("{}", args::USAGE);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{error}");
             ExitCode::FAILURE
         }
     }
+}
+
+fn compare(options: &args::Options) -> Result<(), String> {
+    let into = &options.into;
+    std::fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()))?;
+    let data = driver::run(options)?;
+    let json = serde_json::to_string(&data).map_err(|error| error.to_string())?;
+    std::fs::write(into.join("data.json"), json).map_err(|error| error.to_string())?;
+    report::write(&data, into)
+}
+
+fn read(from: &Path) -> Result<data::Data, String> {
+    let json = std::fs::read_to_string(from)
+        .map_err(|error| format!("{}: {error}: compare first", from.display()))?;
+    serde_json::from_str(&json).map_err(|error| format!("{}: {error}", from.display()))
 }

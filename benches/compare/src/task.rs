@@ -14,7 +14,7 @@ use crate::method::{self, Cores};
 pub enum Task {
     Latency { contender: String, bursts: usize, warm_bursts: usize, pause_us: u64 },
     Throughput { contender: String, threads: u64, records: u64, discard: bool },
-    WriteAlone { bytes: u64, discard: bool },
+    WriteAlone { bytes: u64 },
     Idle { contender: String, ms: u64 },
 }
 

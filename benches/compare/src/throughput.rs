@@ -79,14 +79,14 @@ fn producer_cores(cores: Cores) -> Vec<CoreId> {
 }
 
 /// The floor: `bytes` of kakashi's lines, by nothing but `write(2)`, from the backend's core.
-pub fn write_alone(bytes: u64, discard: bool) -> Result<Throughput, String> {
+pub fn write_alone(bytes: u64) -> Result<Throughput, String> {
     let cores = Cores::take()?;
     let folder = Folder::make()?;
     let before = method::one_way(cores.writer);
     let lines = kakashi_lines()?;
     let per_line = lines.len() as f64 / lines.iter().filter(|&&byte| byte == b'\n').count() as f64;
     let buffer: Vec<u8> = lines.iter().copied().cycle().take(PIECE).collect();
-    let path = if discard { "/dev/null".into() } else { folder.path().join("log") };
+    let path = folder.path().join("log");
     core_affinity::set_for_current(cores.writer);
     let began = Instant::now();
     let mut file = File::create(&path).map_err(|error| error.to_string())?;

@@ -20,7 +20,7 @@ pub const PARKING: Contender = Contender {
 };
 
 pub const SPINNING: Contender = Contender {
-    name: "inqjet, spinning",
+    name: "inqjet spinning",
     setting: "Backoff, 1 MiB, pinned archiver that spins (its \"ultra-low latency mode\")",
     start: |setup| start(setup, None),
     ..PARKING

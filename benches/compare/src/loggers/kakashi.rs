@@ -12,9 +12,9 @@ use kakashi::{
 use super::{Contender, Role, Running, Setup};
 use crate::method::values::{Fill, TEXT, double, price};
 
-/// What a contender of kakashi is, by the name that all of its series begin with.
-pub const PREFORMATTED_NAME: &str = "kakashi preformatted";
-pub const DEFERRED_NAME: &str = "kakashi deferred";
+/// What the contenders of the default clock are called.
+pub const PREFORMATTED: &str = "kakashi preformatted";
+pub const DEFERRED: &str = "kakashi deferred";
 
 /// The message that is measured under every policy.
 macro_rules! filled {
@@ -106,35 +106,38 @@ macro_rules! encoding {
 encoding!(preformatted, Preformatted);
 encoding!(deferred, Deferred);
 
-/// Every clock with every encoding. The default clock's come first and bear no suffix.
+/// Every clock with both encodings. The default one comes first and bears no suffix.
 macro_rules! clocks {
     ($($clock:ident $suffix:literal),+) => {
-        vec![$(
-            contender(
-                concat!("kakashi preformatted", $suffix),
-                concat!("Block, 128-byte slots, 8192 of them, Clock::", stringify!($clock)),
-                |setup| preformatted::start(setup, Clock::$clock),
-            ),
-            contender(
-                concat!("kakashi deferred", $suffix),
-                concat!("Block, 128-byte slots, 8192 of them, Clock::", stringify!($clock)),
-                |setup| deferred::start(setup, Clock::$clock),
-            ),
-        )+]
+        /// What a contender's name says of its clock.
+        pub const CLOCKS: &[&str] = &[$($suffix),+];
+
+        pub fn contenders() -> Vec<Contender> {
+            vec![$(
+                Contender {
+                    name: concat!("kakashi preformatted", $suffix),
+                    setting: concat!("Block, 8192 slots of 128 bytes, Clock::", stringify!($clock)),
+                    start: |setup| preformatted::start(setup, Clock::$clock),
+                    ..COMMON
+                },
+                Contender {
+                    name: concat!("kakashi deferred", $suffix),
+                    setting: concat!("Block, 8192 slots of 128 bytes, Clock::", stringify!($clock)),
+                    start: |setup| deferred::start(setup, Clock::$clock),
+                    ..COMMON
+                },
+            )+]
+        }
     };
 }
 
-fn contender(
-    name: &'static str,
-    setting: &'static str,
-    start: fn(&Setup) -> Result<Running, String>,
-) -> Contender {
-    Contender { name, crates: &["kakashi-log"], setting, role: Role::Kakashi, lossless: Ok(()), start }
-}
+clocks!(Ordered "", Unordered " Unordered");
 
-/// Suffixes of the clocks, the default one's first.
-pub const CLOCKS: &[&str] = &["", " Unordered"];
-
-pub fn contenders() -> Vec<Contender> {
-    clocks!(Ordered "", Unordered " Unordered")
-}
+const COMMON: Contender = Contender {
+    name: "",
+    crates: &["kakashi-log"],
+    setting: "",
+    role: Role::Kakashi,
+    lossless: Ok(()),
+    start: |_| Err("which clock?".to_owned()),
+};

@@ -9,7 +9,7 @@ mod facade;
 mod fast_log;
 mod ftlog;
 mod inqjet;
-mod kakashi;
+pub mod kakashi;
 mod logforth;
 mod low_latency_log;
 mod slog;

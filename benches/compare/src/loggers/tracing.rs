@@ -12,7 +12,7 @@ use crate::method::values::{Fill, TEXT, double, price};
 use crate::threads;
 
 pub const BLOCKING: Contender = Contender {
-    name: "tracing, not lossy",
+    name: "tracing blocking",
     crates: &["tracing", "tracing-subscriber", "tracing-appender"],
     setting: "fmt to non_blocking, lossy(false), 128,000 lines",
     role: Role::Formatting,
@@ -21,7 +21,7 @@ pub const BLOCKING: Contender = Contender {
 };
 
 pub const LOSSY: Contender = Contender {
-    name: "tracing",
+    name: "tracing lossy",
     setting: "fmt to non_blocking, as it comes: 128,000 lines, then it drops",
     lossless: Err("drops when its queue is full"),
     start: |setup| start(setup, true),
