@@ -11,6 +11,7 @@ cargo run --release --manifest-path benches/compare/Cargo.toml [-- [report] OPTI
   report           reports from the data of the last run
   --rounds N       rounds, 9 by default
   --quick          a smoke run: two short rounds
+  --more           adds rounds to those of the last comparison: until enough of them are near, say
   --only NAME,...  contenders whose name begins with one of these
   --into DIR       where tables.md and the charts go, and a comparison's data.json: target/compare by default";
 
@@ -32,9 +33,13 @@ pub struct Options {
     pub bursts: usize,
     pub warm_bursts: usize,
     pub pause_us: u64,
+    /// Of throughput; peers whose callers format, ten times slower, get `slow_records`.
     pub records: u64,
+    pub slow_records: u64,
     pub idle_ms: u64,
     pub into: PathBuf,
+    /// Goes on where the data that is there ends.
+    pub more: bool,
     only: Vec<String>,
     quick: bool,
 }
@@ -44,16 +49,15 @@ impl Options {
         self.only.is_empty() || self.only.iter().any(|one| name.starts_with(one.as_str()))
     }
 
-    /// The command that repeats the run.
-    pub fn command(&self) -> String {
+    /// The command that repeats the run, of `rounds` in all.
+    pub fn command(&self, rounds: usize) -> String {
         let mut command = "cargo run --release --manifest-path benches/compare/Cargo.toml".to_owned();
         let mut options = Vec::new();
         if self.quick {
             options.push("--quick".to_owned());
         }
-        let usual = if self.quick { QUICK_ROUNDS } else { ROUNDS };
-        if self.rounds != usual {
-            options.push(format!("--rounds {}", self.rounds));
+        if rounds != if self.quick { QUICK_ROUNDS } else { ROUNDS } {
+            options.push(format!("--rounds {rounds}"));
         }
         if !self.only.is_empty() {
             options.push(format!("--only '{}'", self.only.join(",")));
@@ -71,7 +75,8 @@ const QUICK_ROUNDS: usize = 2;
 /// # Errors
 /// Says what it did not understand.
 pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> {
-    let (mut rounds, mut quick, mut only, mut report) = (None, false, Vec::new(), false);
+    let (mut rounds, mut only) = (None, Vec::new());
+    let (mut report, mut quick, mut more) = (false, false, false);
     // In the library's own target folder, wherever this is started from.
     let usual = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../target/compare"));
     let mut into = usual.clone();
@@ -81,6 +86,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> 
             "child" => return value().map(Command::Child),
             "report" => report = true,
             "--quick" => quick = true,
+            "--more" => more = true,
             "--rounds" => rounds = Some(value()?.parse().map_err(|_| "--rounds needs a number")?),
             "--only" => only = value()?.split(',').map(|name| name.trim().to_owned()).collect(),
             "--into" => into = PathBuf::from(value()?),
@@ -96,23 +102,27 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> 
         Options {
             rounds,
             bursts: 100,
-            warm_bursts: 50,
+            warm_bursts: 100,
             pause_us: 300,
             records: 100_000,
+            slow_records: 100_000,
             idle_ms: 500,
             into,
+            more,
             only,
             quick,
         }
     } else {
         Options {
             rounds,
-            bursts: 800,
+            bursts: 700,
             warm_bursts: 100,
             pause_us: 300,
             records: 1_000_000,
+            slow_records: 400_000,
             idle_ms: 10_000,
             into,
+            more,
             only,
             quick,
         }

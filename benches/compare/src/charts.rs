@@ -24,7 +24,7 @@ pub fn latency(data: &Data, summaries: &Summaries, distance: Distance) -> String
     shown.sort_by(|a, b| a.at(0.5).total_cmp(&b.at(0.5)));
     let floor = shown.first().map_or(0.0, |one| one.floor());
     Chart {
-        title: format!("A log call with {}, on the calling thread", MESSAGE.title()),
+        title: format!("A log call with {}, on the calling thread (logarithmic)", MESSAGE.title()),
         subtitle: subtitle(data, distance),
         kinds: vec!["p50".to_owned(), "p99.9".to_owned()],
         scale: Scale::Logarithmic,
@@ -74,5 +74,5 @@ pub fn throughput(data: &Data, distance: Distance) -> String {
 }
 
 fn subtitle(data: &Data, distance: Distance) -> String {
-    format!("{}; {} of {} rounds", data.machine, distance.name(), data.rounds)
+    format!("{}; {} rounds", data.machine, distance.name())
 }

@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
-use crate::method::Distance;
+use crate::method::{self, Distance};
 
 /// A whole run.
 #[derive(Serialize, Deserialize)]
@@ -18,6 +18,27 @@ pub struct Data {
     pub turns: Vec<Turn>,
     pub flows: Vec<Flow>,
     pub idles: Vec<Idle>,
+}
+
+impl Data {
+    /// Of a run that has not begun.
+    pub fn new(bursts: usize, pause_us: u64) -> Self {
+        Data {
+            machine: method::machine(),
+            command: String::new(),
+            rounds: 0,
+            bursts,
+            pause_us,
+            turns: Vec::new(),
+            flows: Vec::new(),
+            idles: Vec::new(),
+        }
+    }
+
+    /// Whether rounds of both can stand in one table.
+    pub fn is_like(&self, other: &Data) -> bool {
+        self.machine == other.machine && self.bursts == other.bursts && self.pause_us == other.pause_us
+    }
 }
 
 /// One logger's turn in one round of latency: one process.

@@ -9,7 +9,6 @@ use serde::de::DeserializeOwned;
 use crate::args::Options;
 use crate::data::{Data, Flow, Idle, Throughput, Turn};
 use crate::loggers::{Contender, Role};
-use crate::method;
 use crate::task::{Folder, Task};
 
 /// `write(2)` alone, among the contenders of throughput.
@@ -20,38 +19,41 @@ pub const TO_NULL: &str = " to /dev/null";
 /// Producers.
 pub const THREADS: [u64; 3] = [1, 2, 4];
 
-/// Runs everything.
+/// Runs all rounds, adds them to `data`, and has it saved after each.
 ///
 /// # Errors
 /// When kakashi dropped a record or failed: its figures would mean nothing.
-pub fn run(options: &Options) -> Result<Data, String> {
+pub fn run(
+    options: &Options,
+    mut data: Data,
+    save: impl Fn(&Data) -> Result<(), String>,
+) -> Result<Data, String> {
     let contenders: Vec<Contender> =
         crate::loggers::all().into_iter().filter(|one| options.wants(one.name)).collect();
-    let mut data = Data {
-        machine: method::machine(),
-        command: options.command(),
-        rounds: options.rounds,
-        bursts: options.bursts,
-        pause_us: options.pause_us,
-        turns: Vec::new(),
-        flows: Vec::new(),
-        idles: Vec::new(),
-    };
-    for round in 0..options.rounds {
-        eprintln!("round {} of {}", round + 1, options.rounds);
+    if contenders.is_empty() {
+        return Err("no contender has such a name".to_owned());
+    }
+    let first = data.rounds;
+    for round in first..first + options.rounds {
+        eprintln!("round {} of {}", round + 1, first + options.rounds);
         // Nobody is always first, or always after the same one.
         for at in 0..contenders.len() {
             let contender = &contenders[(at + round * 5) % contenders.len()];
             data.turns.push(turn(options, round, contender)?);
         }
         flows(options, round, &contenders, &mut data.flows)?;
+        data.rounds = round + 1;
+        data.command = options.command(data.rounds);
+        save(&data)?;
     }
     eprintln!("idle");
     for contender in &contenders {
         let ms = if contender.role == Role::Kakashi { options.idle_ms } else { options.idle_ms / 5 };
         let measured = ask(&Task::Idle { contender: contender.name.into(), ms });
+        data.idles.retain(|idle| idle.contender != contender.name);
         data.idles.push(Idle { contender: contender.name.into(), measured });
     }
+    save(&data)?;
     Ok(data)
 }
 
@@ -107,8 +109,8 @@ fn flow(
     threads: u64,
     discard: bool,
 ) -> Result<Flow, String> {
-    let task =
-        Task::Throughput { contender: contender.name.into(), threads, records: options.records, discard };
+    let records = if contender.role == Role::Formatting { options.slow_records } else { options.records };
+    let task = Task::Throughput { contender: contender.name.into(), threads, records, discard };
     let measured = ask::<Throughput>(&task);
     let name = format!("{}{}", contender.name, if discard { TO_NULL } else { "" });
     if contender.role == Role::Kakashi {

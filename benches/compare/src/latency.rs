@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::data::{Latency, Place, Series};
 use crate::loggers::{Case, Run, Running};
+use crate::message::Message;
 use crate::method::{self, BURST, Cores};
 use crate::task::{Folder, contender};
 use crate::threads;
@@ -31,6 +32,9 @@ pub fn measure(name: &str, bursts: usize, warm_bursts: usize, pause: Duration) -
     // Some start threads on their first call.
     if contender.role != crate::loggers::Role::Kakashi {
         threads::pin_others(cores.writer);
+    }
+    if let Some(missing) = Message::ALL.iter().find(|&&one| cases.iter().all(|case| case.message != one)) {
+        return Err(format!("{name} says nothing of {}", missing.title()));
     }
     let mut series = Vec::new();
     for case in &cases {
@@ -60,11 +64,13 @@ pub fn measure(name: &str, bursts: usize, warm_bursts: usize, pause: Duration) -
     Ok(Latency { place, floor, series, calls, lines: folder.lines()?, sample: folder.sample() })
 }
 
-/// Some bursts of each message, so that rings, buffers and predictors are what they will be. They count as
-/// calls, and their lines as lines.
+/// Some bursts of each message, so that rings, buffers and predictors are what they will be: enough in all for
+/// one lap of a ring of a MiB. They count as calls, and their lines as lines.
 fn warm_up(cases: &[Case], bursts: usize) -> u64 {
     let mut calls = 0;
     for case in cases {
+        // A variant has a ring of its own.
+        let bursts = if case.variant.is_some() { 4 * bursts } else { bursts };
         match case.run {
             Ok(Run::Burst(run)) => {
                 for at in 0..bursts as u64 {

@@ -53,9 +53,19 @@ fn main() -> ExitCode {
 fn compare(options: &args::Options) -> Result<(), String> {
     let into = &options.into;
     std::fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()))?;
-    let data = driver::run(options)?;
-    let json = serde_json::to_string(&data).map_err(|error| error.to_string())?;
-    std::fs::write(into.join("data.json"), json).map_err(|error| error.to_string())?;
+    let path = into.join("data.json");
+    let mut data = data::Data::new(options.bursts, options.pause_us);
+    if options.more && path.exists() {
+        let before = read(&path)?;
+        if !before.is_like(&data) {
+            return Err(format!("{}: of another machine, or of other rounds", path.display()));
+        }
+        data = before;
+    }
+    let data = driver::run(options, data, |data| {
+        let json = serde_json::to_string(data).map_err(|error| error.to_string())?;
+        std::fs::write(&path, json).map_err(|error| format!("{}: {error}", path.display()))
+    })?;
     report::write(&data, into)
 }
 

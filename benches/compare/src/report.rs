@@ -32,15 +32,16 @@ pub fn write(data: &Data, into: &Path) -> Result<(), String> {
     }
     tables.push(idle(data));
     tables.extend(failures(data));
-    tables.push(rows::table(data, &summaries[0], &summaries[1]));
+    let rows = rows::table(data, &summaries[0], &summaries[1]);
 
     let about = about(data, &summaries);
     println!("{about}");
-    for table in &tables {
+    // The verdict stands last on a terminal, first in a document.
+    for table in tables.iter().chain([&rows]) {
         print!("{}", table.text());
     }
     let mut markdown = format!("# kakashi and its peers\n\n{about}\n\n{}", contenders(data).markdown());
-    for table in tables.iter().rev().take(1).chain(tables.iter().rev().skip(1).rev()) {
+    for table in std::iter::once(&rows).chain(&tables) {
         markdown.push_str(&format!("\n{}", table.markdown()));
     }
     // The chart shows the near rounds, or the far ones where there are no others.
@@ -124,6 +125,9 @@ fn latency(summaries: &Summaries, distance: Distance, message: Message) -> Optio
     }
     let floors: Vec<f64> = summaries.0.iter().map(Summary::floor).filter(|&ns| ns > 0.0).collect();
     table.note = format!("bare counter: {:.1} ns", crate::stats::median(floors.into_iter()));
+    if message == Message::LevelOff {
+        table.note.push_str("; the loop around the call is included");
+    }
     Some(table)
 }
 

@@ -195,3 +195,97 @@ pub fn median(values: impl Iterator<Item = f64>) -> f64 {
 fn p50(values: &[f64]) -> f64 {
     median(values.iter().copied())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::data::{Flow, Latency, Place, Series, Turn};
+
+    const NEAR: Place = Place { before: 40.0, after: 50.0 };
+    const FAR: Place = Place { before: 230.0, after: 240.0 };
+    const CHANGED: Place = Place { before: 40.0, after: 240.0 };
+
+    fn turn(round: usize, contender: &str, place: Place, ns: f32, lines: u64) -> Turn {
+        let series =
+            Series { name: contender.into(), message: Message::OneInt, figures: Ok(vec![ns, ns, ns * 3.0]) };
+        let measured = Latency {
+            place,
+            floor: vec![10.0; 3],
+            series: vec![series],
+            calls: 60,
+            lines,
+            sample: String::new(),
+        };
+        Turn { round, contender: contender.into(), measured: Ok(measured) }
+    }
+
+    fn data(turns: Vec<Turn>, flows: Vec<Flow>) -> Data {
+        Data {
+            machine: String::new(),
+            command: String::new(),
+            rounds: 3,
+            bursts: 3,
+            pause_us: 300,
+            turns,
+            flows,
+            idles: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn near_and_far_turns_do_not_mix() {
+        let name = "kakashi deferred";
+        let data = data(
+            vec![
+                turn(0, name, NEAR, 20.0, 60),
+                turn(1, name, FAR, 60.0, 60),
+                turn(2, name, CHANGED, 99.0, 60),
+            ],
+            Vec::new(),
+        );
+        let near = Summaries::of(&data, Distance::Near);
+        let far = Summaries::of(&data, Distance::Far);
+        assert_eq!(near.get(name, Message::OneInt).map(|one| one.at(0.5)), Some(20.0));
+        assert_eq!(far.get(name, Message::OneInt).map(|one| one.to_floor()), Some(6.0));
+        assert_eq!((near.rounds(), far.rounds()), (1, 1));
+    }
+
+    #[test]
+    fn a_peer_that_drops_is_no_rival() {
+        let data = data(
+            vec![
+                turn(0, "kakashi deferred", NEAR, 20.0, 60),
+                turn(0, "ticklog", NEAR, 10.0, 59),
+                turn(0, "inqjet", NEAR, 40.0, 60),
+            ],
+            Vec::new(),
+        );
+        let near = Summaries::of(&data, Distance::Near);
+        assert_eq!(near.best_peer(Message::OneInt, 0.5).map(|one| one.name.as_str()), Some("inqjet"));
+        let own = near.get("kakashi deferred", Message::OneInt).expect("it had a turn");
+        assert_eq!(own.to_best(near.peers(Message::OneInt)), Some(0.5));
+    }
+
+    #[test]
+    fn ratios_are_taken_within_a_round() {
+        let flow = |round, contender: &str, seconds| Flow {
+            round,
+            contender: contender.into(),
+            threads: 1,
+            measured: Ok(Throughput { place: NEAR, records: 100, lines: 100, bytes: 1000, seconds }),
+        };
+        // The second round is slow for both; a third has only one of them.
+        let data = data(
+            Vec::new(),
+            vec![
+                flow(0, "a", 1.0),
+                flow(0, "b", 2.0),
+                flow(1, "a", 10.0),
+                flow(1, "b", 20.0),
+                flow(2, "a", 9.0),
+            ],
+        );
+        let (a, b) = (rates(&data, "a", 1, Distance::Near), rates(&data, "b", 1, Distance::Near));
+        assert_eq!(median_ratio(&a, &b, records_per_s), Some(2.0));
+    }
+}

@@ -32,7 +32,7 @@ pub struct Chart {
 }
 
 const WIDTH: f64 = 940.0;
-const LEFT: f64 = 230.0;
+const LEFT: f64 = 275.0;
 const RIGHT: f64 = 90.0;
 const TOP: f64 = 96.0;
 const BAR: f64 = 11.0;
@@ -55,7 +55,7 @@ impl Chart {
             .filter(|&value| value > 0.0)
             .fold(most, f64::min);
         let ticks = self.ticks(least, most);
-        let (from, to) = (ticks[0], ticks[ticks.len() - 1].max(most));
+        let (from, to) = (ticks[0], most);
         let x = |value: f64| {
             let share = match self.scale {
                 Scale::Linear => (value - from) / (to - from),
@@ -72,7 +72,7 @@ impl Chart {
         text(&mut out, 16.0, 28.0, "start", "font-size=\"18\" font-weight=\"600\"", &self.title);
         text(&mut out, 16.0, 48.0, "start", "font-size=\"11\" fill=\"#57606a\"", &self.subtitle);
         self.legend(&mut out);
-        for tick in ticks {
+        for tick in ticks.into_iter().filter(|&tick| tick <= to) {
             let at = x(tick);
             line(&mut out, at, TOP - 4.0, bottom, "stroke=\"#e4e8eb\"");
             let label = format!("{tick} {}", self.unit);

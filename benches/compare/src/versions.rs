@@ -14,3 +14,17 @@ pub fn of(name: &str) -> String {
         .and_then(|_| lines.next()?.strip_prefix("version = \"")?.strip_suffix('"'));
     version.map_or_else(|| name.to_owned(), |version| format!("{name} {version}"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_contender_is_in_the_lock_file() {
+        for one in crate::loggers::all() {
+            for name in one.crates {
+                assert_ne!(of(name), *name, "{name} has no version");
+            }
+        }
+    }
+}

@@ -4,7 +4,7 @@
 
 use std::hint::black_box;
 
-use ticklog::{FileSink, debug, info};
+use ticklog::{FileSink, info};
 
 use super::{Case, Contender, Role, Running, Setup};
 use crate::message::Message;
@@ -51,7 +51,7 @@ fn start(setup: &Setup) -> Result<Running, String> {
             case!(Fields, |i| info!("filled a={} b={} c={} d={}", i, i * 7919, true, black_box("buy"))),
             case!(Aligned, |i| info!("at {:>10.3}", double(i))),
             Case::no(Message::Debug, "takes numbers, bool and text only"),
-            off!(|i| debug!("order {}", i)),
+            Case::no(Message::LevelOff, "levels are chosen at compile time only"),
         ],
         fill: |from, to| {
             for i in from..to {
