@@ -106,7 +106,7 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> 
             pause_us: 300,
             records: 100_000,
             slow_records: 100_000,
-            idle_ms: 500,
+            idle_ms: 1000,
             into,
             more,
             only,
@@ -115,11 +115,11 @@ pub fn parse(mut args: impl Iterator<Item = String>) -> Result<Command, String> 
     } else {
         Options {
             rounds,
-            bursts: 700,
+            bursts: 650,
             warm_bursts: 100,
             pause_us: 300,
             records: 1_000_000,
-            slow_records: 400_000,
+            slow_records: 300_000,
             idle_ms: 10_000,
             into,
             more,

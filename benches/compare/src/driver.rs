@@ -48,7 +48,7 @@ pub fn run(
     }
     eprintln!("idle");
     for contender in &contenders {
-        let ms = if contender.role == Role::Kakashi { options.idle_ms } else { options.idle_ms / 5 };
+        let ms = if contender.role == Role::Kakashi { options.idle_ms } else { options.idle_ms / 10 };
         let measured = ask(&Task::Idle { contender: contender.name.into(), ms });
         data.idles.retain(|idle| idle.contender != contender.name);
         data.idles.push(Idle { contender: contender.name.into(), measured });
