@@ -156,8 +156,7 @@ fn main() {
     };
     core_affinity::set_for_current(first);
     let path = std::path::Path::new("/dev/shm").join(format!("kakashi-latency-{}.log", std::process::id()));
-    let clock =
-        if std::env::args().any(|arg| arg == "--ordered") { Clock::Ordered } else { Clock::Counter };
+    let clock = if std::env::args().any(|arg| arg == "--ordered") { Clock::Ordered } else { Clock::Counter };
     let guard = kakashi::builder()
         .sink(FileSink::create(&path))
         .writer_core(Some(last.id))

@@ -119,7 +119,11 @@ pub(crate) fn record_tick() -> u64 {
 
 /// The time now, in ticks, whatever the records' clock is. `init` must have been called.
 pub(crate) fn now() -> u64 {
-    if COUNTER_IS_TIME.load(Ordering::Relaxed) { counter() } else { CLOCK.get_or_init(quanta::Clock::new).raw() }
+    if COUNTER_IS_TIME.load(Ordering::Relaxed) {
+        counter()
+    } else {
+        CLOCK.get_or_init(quanta::Clock::new).raw()
+    }
 }
 
 /// The writer begins a round.

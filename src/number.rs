@@ -163,7 +163,11 @@ fn f64_digits(v: f64) -> Short {
 #[inline(never)]
 fn f32_digits(v: f32) -> Short {
     static TIES: [u64; 26] = ties(10);
-    if may_tie(v.into(), &TIES) { text_by_core(&v) } else { Short::of(zmij::Buffer::new().format(v).as_bytes()) }
+    if may_tie(v.into(), &TIES) {
+        text_by_core(&v)
+    } else {
+        Short::of(zmij::Buffer::new().format(v).as_bytes())
+    }
 }
 
 /// Whether the float has at least two decimals, and all its digits are an integer that `ties`

@@ -12,8 +12,9 @@ pub const MESSAGE: &str = "a message";
 
 const ALL: &[&str] = &[""];
 const PREFORMATTED: &[&str] = &["preformatted"];
-/// Messages with a number that becomes text on the calling thread.
-const DIGITS: &[&str] = &["preformatted, 1 int", "preformatted, 2 ints", "preformatted, 4 fields"];
+/// Messages with a float that becomes text on the calling thread: one of few digits, and one of many.
+const DOUBLES: &[&str] = &["preformatted, 2 ints + double", "preformatted, 2 ints + price"];
+const THIRD: &[&str] = &["preformatted, 2 ints + 1/3"];
 /// Messages with a text.
 const TEXTS: &[&str] = &["str", "fields", "?Debug", "{:>10.3}"];
 /// Messages that need `core::fmt`, and are excused for what it does, not for what this crate does around it.
@@ -22,16 +23,15 @@ const FORMATTED: &[&str] = &["?Debug", "{:>10.3}"];
 /// Made in every call.
 #[rustfmt::skip]
 const ON_THE_PATH: &[Row] = &[
-    Row(DIGITS, MESSAGE, "as itoa::Unsigned>::fmt"),
-    Row(DIGITS, MESSAGE, "kakashi::number::f64_cell"),
+    Row(DOUBLES, MESSAGE, "kakashi::number::short_text"),
     // A float with more digits than the fast way finds.
-    Row(&["preformatted, 2 ints + 1/3"], "kakashi::number::", "kakashi::number::"),
-    Row(&["preformatted, 2 ints + 1/3"], "kakashi::number::", "ryu::"),
-    Row(&["preformatted, 2 ints + 1/3"], "ryu::", "ryu::"),
-    // Its text goes into the cell by a copy of its length.
-    Row(&["preformatted, 2 ints + 1/3"], "kakashi::number::f64_ryu", "memcpy"),
-    // An integer's digits behind the eighth, into atomic words.
-    Row(&["preformatted, 2 ints + double, DropOldest"], MESSAGE, "memcpy"),
+    Row(THIRD, MESSAGE, "kakashi::number::f64_long_text"),
+    Row(THIRD, "kakashi::number::", "kakashi::number::"),
+    Row(THIRD, "kakashi::number::", "zmij::"),
+    Row(THIRD, "zmij::", "zmij::"),
+    // It puts zeros and the point between the digits by copies of any length.
+    Row(THIRD, "as zmij::private::Sealed>::write_to_zmij_buffer", "memcpy"),
+    Row(THIRD, "as zmij::private::Sealed>::write_to_zmij_buffer", "memset"),
 
     Row(FORMATTED, MESSAGE, "kakashi::hot::log_formatted"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "kakashi::hot::format_and_push"),
@@ -54,9 +54,10 @@ const BEHIND_A_BRANCH: &[Row] = &[
     Row(ALL, "", "kakashi::clock::slow_tick"),
     Row(ALL, "", "::ask_again"),
     Row(&["DropOldest"], MESSAGE, "::evict"),
-    Row(&["preformatted, level off"], MESSAGE, "as itoa::Unsigned>::fmt"),
-    Row(PREFORMATTED, "kakashi::number::f64_cell", "kakashi::number::f64_long_cell"),
-    Row(PREFORMATTED, "kakashi::number::f64_ryu", "core::slice::index::slice_index_fail"),
+    // Integers of more digits than the cell's fast way takes, and floats likewise.
+    Row(PREFORMATTED, MESSAGE, "kakashi::number::long_integer_text"),
+    Row(DOUBLES, MESSAGE, "kakashi::number::f64_long_text"),
+    Row(THIRD, MESSAGE, "kakashi::number::short_text"),
     // Texts of more than 64 bytes.
     Row(TEXTS, MESSAGE, "memcpy"),
     Row(FORMATTED, "kakashi::hot::format_and_push", "memcpy"),
@@ -71,6 +72,7 @@ const BEHIND_A_BRANCH: &[Row] = &[
     Row(FORMATTED, "kakashi::hot::log_formatted", "drop_in_place<kakashi::cold::Scratch"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "kakashi::lane::LaneHead::dropped"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "kakashi::region::totals"),
+    Row(FORMATTED, "kakashi::hot::log_formatted", "kakashi::clock::now"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "kakashi::hot::log_nested"),
     // The first call; a thread without a lane, which locks scratch memory of the channel's pool.
     Row(FORMATTED, "kakashi::hot::log_formatted", "kakashi::cold::claim_ahead"),

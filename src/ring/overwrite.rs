@@ -30,8 +30,8 @@ use crate::number::load_short;
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned, load_owned};
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView, Run,
-    prefetch_write,
+    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView,
+    Run, prefetch_write,
 };
 
 /// Bytes before the frame word: the sequence number.
@@ -185,11 +185,8 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
             self.floor += frame.slots().clamp(1, N) as u64;
         }
         self.floor = self.floor.min(position);
-        let sequence = if self.floor == position {
-            self.sequence()
-        } else {
-            load_owned(self.ring.word(self.floor, 0))
-        };
+        let sequence =
+            if self.floor == position { self.sequence() } else { load_owned(self.ring.word(self.floor, 0)) };
         // A statistic, hence Relaxed.
         self.ring.producer.floor_sequence.store(sequence, Ordering::Relaxed);
         // A of the proof; the Release stores of the words that follow make it visible.
