@@ -7,6 +7,9 @@
 
 #![allow(dead_code)] // each benchmark uses its part
 
+pub mod options;
+pub mod table;
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,6 +68,14 @@ pub fn burst(base: u64, call: impl Fn(u64)) -> u64 {
     for i in 0..BURST {
         call(base + i);
     }
+    serialised() - began
+}
+
+/// Ticks that one call takes, the two serialised reads around it included.
+#[inline(always)]
+pub fn single(call: impl FnOnce()) -> u64 {
+    let began = serialised();
+    call();
     serialised() - began
 }
 
@@ -232,7 +243,8 @@ pub fn machine() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let rustc = std::process::Command::new("rustc").arg("--version").output().ok();
     let rustc = rustc.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default();
-    let cores = core_affinity::get_core_ids().map_or(0, |all| all.len());
+    // Those of the machine: the calling thread may be pinned to one of them.
+    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     format!("{model}, {cores} cores, Linux {}, {rustc}", kernel.trim())
 }
 
