@@ -8,6 +8,7 @@
 #![allow(dead_code)] // each benchmark uses its part
 
 pub mod options;
+pub mod proc;
 pub mod table;
 
 use std::hint::black_box;
