@@ -1,7 +1,7 @@
 //! How cost, memory and delay change with threads, lanes, slots and the writer's way to wait.
 //!
-//! `cargo bench --bench scaling -- [--rounds N] [--only TEXT]`; about three minutes. `--only` takes one of `memory`,
-//! `threads`, `shapes`, `idle`, `delay`.
+//! `cargo bench --bench scaling -- [--rounds N] [--only TEXT]`; about three minutes. The sections are `memory`, `threads`,
+//! `shapes`, `idle` and `delay`, which `--only` can choose from; each runs in a process of its own.
 //!
 //! * *memory*: the process' resident memory when eight threads, one after the other, make their first call, eight
 //!   more prepare, and all fill their rings, for channels of several sizes; stacks are there before. Reserved address space costs no memory.
@@ -13,7 +13,8 @@
 //!   well as of the logger; and the worst burst is one in which the thread lost the processor.
 //! * *shapes*: bursts by slot size and ring size, as in `latency`, with 1 ms between bursts: figures are those of
 //!   a ring whose next slots have left the nearest cache, if it is large.
-//! * *idle*: the processor's time of the writer when nobody logs.
+//! * *idle*: the processor's time of the writer when nobody logs, when one thread has logged before, and when 64 have: the
+//!   writer looks at every lane that was ever used.
 //! * *delay*: from the call to the line in a sink, which reads the counter and compares it with the one in the
 //!   line. The sink's own work, some 100 ns, is not in it. It needs a counter that is the same on all cores.
 //!
@@ -31,28 +32,42 @@ mod threads;
 #[path = "scaling/writer.rs"]
 mod writer;
 
+use std::process::Command;
+
 use method::Cores;
 use method::options::Options;
 
+const SECTIONS: [&str; 5] = ["memory", "threads", "shapes", "idle", "delay"];
+
 fn main() {
-    let options = Options::read(5, &[]);
-    let per_ns = method::ticks_per_ns();
-    println!("{}", method::machine());
-    // Before anything else has touched memory, and before this thread, and those it makes, are pinned.
-    if options.wants("memory") {
-        memory::measure(&options);
+    let options = Options::read(5, &["--section"]);
+    if let Some(section) = options.value("--section") {
+        return measure(section, &options);
     }
-    if options.wants("threads") {
-        threads::measure(&options, per_ns);
+    println!("{}", method::machine());
+    // Each in a process of its own: lanes that one section has used would be polled during the next.
+    let own = std::env::current_exe().expect("a program knows its file");
+    for section in SECTIONS.into_iter().filter(|section| options.wants(section)) {
+        let mut child = Command::new(&own);
+        child.args(std::env::args().skip(1)).args(["--section", section]);
+        let status = child.status().expect("it can be started once more");
+        assert!(status.success(), "the section {section} failed");
+    }
+}
+
+fn measure(section: &str, options: &Options) {
+    let per_ns = method::ticks_per_ns();
+    // These two before this thread, and those it makes, are pinned.
+    match section {
+        "memory" => return memory::measure(options),
+        "threads" => return threads::measure(options, per_ns),
+        _ => {}
     }
     let cores = Cores::take().expect("two cores");
-    if options.wants("shapes") {
-        shapes::measure(&options, cores, per_ns);
-    }
-    if options.wants("idle") {
-        writer::idle(&options, cores);
-    }
-    if options.wants("delay") {
-        writer::delay(&options, cores, per_ns);
+    match section {
+        "shapes" => shapes::measure(options, cores, per_ns),
+        "idle" => writer::idle(options, cores),
+        "delay" => writer::delay(options, cores, per_ns),
+        unknown => panic!("there is no section {unknown}"),
     }
 }

@@ -85,7 +85,8 @@ fn main() {
     for (target, to) in [("tmpfs", file.clone()), ("/dev/null", "/dev/null".into())] {
         for encoding in ENCODINGS {
             for threads in [1, 2, MOST_THREADS as u64] {
-                let name = format!("{}, {threads} producers to {target}", encoding.0);
+                let plural = if threads == 1 { "" } else { "s" };
+                let name = format!("{}, {threads} producer{plural} to {target}", encoding.0);
                 cases.push(Case { name, encoding, threads, to: to.clone(), figures: Default::default() });
             }
         }

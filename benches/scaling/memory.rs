@@ -116,8 +116,8 @@ pub fn measure(options: &Options) {
         "a ring",
         "1 lane",
         "4 lanes",
-        "16 lanes",
-        "prepared",
+        "8 lanes",
+        "8 prepared",
         "all filled",
         "a filled lane"
     );

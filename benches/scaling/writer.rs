@@ -1,10 +1,10 @@
 //! The writer at rest, and how soon it is there.
 
 use std::io;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Barrier, Mutex};
 use std::time::{Duration, Instant};
 
-use kakashi::{Idle, NullSink, Sink};
+use kakashi::{Block, Channel, Deferred, Idle, NullSink, Sink};
 
 use crate::method::options::Options;
 use crate::method::{Cores, Distance, SHARES, at_share, one_way, pause, proc, serialised};
@@ -12,21 +12,40 @@ use crate::run::Run;
 
 const KINDS: [(&str, Idle); 2] = [("Backoff", Idle::Backoff), ("Spin", Idle::Spin)];
 
-/// The processor's time that a writer uses when nobody logs.
+kakashi::channel!(static MANY: Channel<64, 64, LANES, Block, Deferred>);
+
+/// Lanes of a program with many threads.
+const LANES: usize = 64;
+
+/// The processor's time that a writer uses when nobody logs, with one lane and when many have been used.
 pub fn idle(options: &Options, cores: Cores) {
     let time = options.count(Duration::from_secs(10), Duration::from_millis(200));
     println!("\nthe idle writer, over {time:?}");
-    println!("{:<10} {:>12} {:>16}", "", "CPU, ms", "share of a core");
-    for (name, idle) in KINDS {
-        let run = Run::with(kakashi::builder().sink(NullSink).idle(idle).writer_core(Some(cores.writer.id)));
-        // Past the naps of a writer that has just had records.
-        std::thread::sleep(options.count(Duration::from_millis(500), Duration::ZERO));
-        let (began, before) = (Instant::now(), proc::cpu_of("kakashi-writer"));
-        std::thread::sleep(time);
-        let used = proc::cpu_of("kakashi-writer") - before;
-        let share = used.as_secs_f64() / began.elapsed().as_secs_f64();
-        println!("{name:<10} {:>12.2} {:>14.3} %", used.as_secs_f64() * 1e3, share * 100.0);
-        run.finish(0);
+    println!("{:<10} {:>12} {:>12} {:>16}", "", "lanes used", "CPU, ms", "share of a core");
+    for lanes in [1, LANES] {
+        for (name, idle) in KINDS {
+            let run =
+                Run::with(kakashi::builder().sink(NullSink).idle(idle).writer_core(Some(cores.writer.id)));
+            // All at a time, so that each has a lane of its own.
+            let ready = Barrier::new(lanes);
+            std::thread::scope(|scope| {
+                for _ in 0..lanes {
+                    scope.spawn(|| {
+                        kakashi::info!(MANY, "here");
+                        ready.wait();
+                    });
+                }
+            });
+            run.flush();
+            // Past the naps of a writer that has just had records.
+            std::thread::sleep(options.count(Duration::from_millis(500), Duration::ZERO));
+            let (began, before) = (Instant::now(), proc::cpu_of("kakashi-writer"));
+            std::thread::sleep(time);
+            let used = proc::cpu_of("kakashi-writer") - before;
+            let share = used.as_secs_f64() / began.elapsed().as_secs_f64();
+            println!("{name:<10} {lanes:>12} {:>12.2} {:>14.3} %", used.as_secs_f64() * 1e3, share * 100.0);
+            run.finish(lanes as u64);
+        }
     }
 }
 
