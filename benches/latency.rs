@@ -5,7 +5,7 @@
 //! Method: that of `method`. Every case is a message through one channel; policies and encodings have a channel each.
 //! A sample is a burst of 20 calls, a pause of 200 µs, one call timed on its own, and a pause of 100 µs, in which the
 //! writer catches up. All cases take turns within a round, and the floors with them: a burst of bare reads of the
-//! counter, and two serialised reads with nothing between.
+//! counter, and two serialised reads with nothing between. Each case is near or far by the latency right before it.
 //!
 //! * *In bursts*: the time of a burst by 20, in ns. It is what a call adds to code that goes on; neighbouring calls
 //!   overlap, as they do with other code. A percentile is one over bursts: a single slow call among 20 shows as a
@@ -35,11 +35,11 @@ mod workers;
 
 use kakashi::Clock;
 use method::options::Options;
-use method::{BURST, Cores, Distance, table};
+use method::{BURST, Cores, Distance, OneWays, table};
 use workers::{CALLS, PRODUCERS, Sample, Workers};
 
 /// What `--clock` can choose, by its name in lower case.
-const CLOCKS: &[Clock] = &[Clock::Ordered, Clock::Unordered];
+const CLOCKS: &[Clock] = &[Clock::Counter, Clock::Ordered, Clock::Coarse, Clock::None];
 
 /// Samples of a case in a round.
 const SAMPLES: u64 = 400;
@@ -62,18 +62,18 @@ fn main() {
 
     let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();
     let mut floors: [Vec<Sample>; 2] = Default::default();
-    let mut one_ways = Vec::new();
+    let mut one_ways = OneWays::default();
     let mut records = 0;
     for _ in 0..options.rounds {
-        let one_way = method::one_way(cores.writer);
-        let distance = Distance::of(one_way) as usize;
-        one_ways.push(one_way);
+        one_ways.begin_round();
         for (case, Figures([alone, _])) in cases.iter().zip(&mut figures) {
+            let distance = one_ways.ask(cores.writer) as usize;
             alone[distance].extend((0..samples).map(|at| Sample::take(case, at * CALLS)));
             run.flush();
             floors[distance].extend((0..samples / 4).map(|_| floor()));
         }
         for (case, Figures([_, by_turns])) in cases.iter().zip(&mut figures) {
+            let distance = one_ways.ask(cores.writer) as usize;
             by_turns[distance].extend(workers.run(case, samples / PRODUCERS));
             run.flush();
             floors[distance].extend((0..samples / 4).map(|_| floor()));
@@ -85,7 +85,7 @@ fn main() {
     workers.end();
 
     println!("{}", method::machine());
-    println!("clock {clock:?}; one way from core to core, round by round: {one_ways:.0?} ns");
+    println!("clock {clock:?}; {one_ways}");
     for distance in [Distance::Near, Distance::Far] {
         if !floors[distance as usize].is_empty() {
             print(&cases, &figures, &floors[distance as usize], distance, per_ns);

@@ -35,7 +35,7 @@ use kakashi::{Block, Channel, Deferred, Preformatted, info};
 use method::options::Options;
 use method::table::median;
 use method::values::double;
-use method::{CoreId, Cores, Distance};
+use method::{CoreId, Cores, Distance, OneWays};
 use run::Run;
 
 const RECORDS: u64 = 1_000_000;
@@ -92,11 +92,11 @@ fn main() {
         }
     }
     cases.retain(|case| options.wants(&case.name));
-    let mut one_ways = Vec::new();
+    let mut one_ways = OneWays::default();
     for _ in 0..options.rounds {
-        let one_way = method::one_way(cores.writer);
-        one_ways.push(one_way);
+        one_ways.begin_round();
         for case in &mut cases {
+            let distance = one_ways.ask(cores.writer);
             let (time, bytes) = flood(case, records, &others, cores.writer);
             if case.to.is_file() {
                 std::fs::rename(&case.to, &log).expect("the log can be renamed");
@@ -105,14 +105,14 @@ fn main() {
             let alone = floor::write_alone(sample, &case.to, bytes, cores.writer);
             let per_s = |count: u64, time: Duration| count as f64 / time.as_secs_f64();
             let figures = [per_s(records, time), per_s(bytes, time), per_s(bytes, alone)];
-            for (all, figure) in case.figures[Distance::of(one_way) as usize].iter_mut().zip(figures) {
+            for (all, figure) in case.figures[distance as usize].iter_mut().zip(figures) {
                 all.push(figure);
             }
         }
     }
 
     println!("{}", method::machine());
-    println!("one way from core to core, round by round: {one_ways:.0?} ns");
+    println!("{one_ways}");
     for distance in [Distance::Near, Distance::Far] {
         print(&mut cases, distance, records);
     }
@@ -124,16 +124,22 @@ fn main() {
 
 /// The table of one state of the machine.
 fn print(cases: &mut [Case], distance: Distance, records: u64) {
-    let rounds = cases.first().map_or(0, |case| case.figures[distance as usize][0].len());
-    if rounds == 0 {
+    if cases.iter().all(|case| case.figures[distance as usize][0].is_empty()) {
         return;
     }
     println!(
-        "\nproducers back to back, {records} records, nothing lost; {}, medians of {rounds} rounds",
+        "\nproducers back to back, {records} records, nothing lost; {}, medians of rounds",
         distance.name()
     );
-    println!("{:<40} {:>12} {:>8} {:>15} {:>6}", "", "records/s", "MB/s", "write(2), MB/s", "of it");
+    println!(
+        "{:<40} {:>6} {:>12} {:>8} {:>15} {:>6}",
+        "", "rounds", "records/s", "MB/s", "write(2), MB/s", "of it"
+    );
     for case in cases {
+        let rounds = case.figures[distance as usize][0].len();
+        if rounds == 0 {
+            continue;
+        }
         let [records, bytes, alone] = case.figures[distance as usize].each_mut().map(|all| median(all));
         // A device that does not look at the bytes is no limit.
         let share = if case.to.starts_with(method::tmpfs()) {
@@ -141,7 +147,12 @@ fn print(cases: &mut [Case], distance: Distance, records: u64) {
         } else {
             "-".to_owned()
         };
-        println!("{:<40} {records:>12.0} {:>8.0} {:>15.0} {share:>6}", case.name, bytes / 1e6, alone / 1e6);
+        println!(
+            "{:<40} {rounds:>6} {records:>12.0} {:>8.0} {:>15.0} {share:>6}",
+            case.name,
+            bytes / 1e6,
+            alone / 1e6
+        );
     }
 }
 

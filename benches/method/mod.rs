@@ -169,6 +169,33 @@ impl Distance {
     }
 }
 
+/// The one-way latencies of a benchmark. A state may last for less than a round: what takes long asks before each case.
+#[derive(Default)]
+pub struct OneWays(Vec<(f64, f64)>);
+
+impl OneWays {
+    pub fn begin_round(&mut self) {
+        self.0.push((f64::MAX, 0.0));
+    }
+
+    /// The state now.
+    pub fn ask(&mut self, other: CoreId) -> Distance {
+        let ns = one_way(other);
+        if let Some((least, most)) = self.0.last_mut() {
+            (*least, *most) = (least.min(ns), most.max(ns));
+        }
+        Distance::of(ns)
+    }
+}
+
+impl std::fmt::Display for OneWays {
+    /// The least and the most of each round.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "one way from core to core, round by round, ns:")?;
+        self.0.iter().try_for_each(|(least, most)| write!(f, " {least:.0}-{most:.0}"))
+    }
+}
+
 /// The shares that every latency table shows, and their names.
 pub const SHARES: [(f64, &str); 7] = [
     (0.5, "p50"),

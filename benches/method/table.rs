@@ -13,6 +13,9 @@ pub fn heading(title: &str, last: &str) {
 
 /// A row of percentiles of `samples`, which it sorts; in the last column their median over `floor`.
 pub fn row(name: &str, samples: &mut [f64], floor: Option<f64>) {
+    if samples.is_empty() {
+        return println!("{name:<48} no samples");
+    }
     samples.sort_unstable_by(f64::total_cmp);
     print!("{name:<48}");
     for (share, _) in SHARES {

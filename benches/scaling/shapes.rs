@@ -6,7 +6,7 @@ use kakashi::{Block, Channel, Deferred, Preformatted, info};
 
 use crate::method::options::Options;
 use crate::method::values::double;
-use crate::method::{BURST, Cores, Distance, burst, floor_burst, one_way, pause, table};
+use crate::method::{BURST, Cores, Distance, OneWays, burst, floor_burst, pause, table};
 use crate::run::{Run, file_of};
 
 struct Shape {
@@ -70,9 +70,11 @@ pub fn measure(options: &Options, cores: Cores, per_ns: f64) {
     }
     let ns = |ticks: u64| ticks as f64 / BURST as f64 / per_ns;
     let mut floors: [Vec<f64>; 2] = Default::default();
+    let mut one_ways = OneWays::default();
     for _ in 0..options.rounds {
-        let distance = Distance::of(one_way(cores.writer)) as usize;
+        one_ways.begin_round();
         for shape in &mut shapes {
+            let distance = one_ways.ask(cores.writer) as usize;
             for at in 0..samples {
                 shape.samples[distance].push(ns((shape.burst)(at * BURST)));
                 // Longer than the writer's nap: rings of 64 slots have to be empty again.
@@ -98,5 +100,6 @@ pub fn measure(options: &Options, cores: Cores, per_ns: f64) {
             table::row(shape.name, &mut shape.samples[distance as usize], Some(floor));
         }
     }
+    println!("{one_ways}");
     println!("calls that found their ring full and had to wait: {blocked}");
 }

@@ -12,7 +12,7 @@ use crate::floor::write_alone;
 use crate::messages::messages;
 use crate::method::options::Options;
 use crate::method::table::median;
-use crate::method::{CoreId, Cores, Distance, one_way};
+use crate::method::{CoreId, Cores, Distance, OneWays};
 use crate::run::Run;
 
 /// Slots of a lane.
@@ -143,9 +143,11 @@ pub fn measure(options: &Options, cores: Cores, path: &Path) {
         return;
     }
     let mut rows: Vec<Row> = cases.into_iter().map(|(case, lanes)| Row::new(case, lanes)).collect();
+    let mut one_ways = OneWays::default();
     for _ in 0..options.rounds {
-        let distance = Distance::of(one_way(cores.writer));
+        one_ways.begin_round();
         for row in &mut rows {
+            let distance = one_ways.ask(cores.writer);
             let [nothing, tmpfs, write] = &mut row.figures[distance as usize];
             nothing.push(drain(&row.case, row.lanes, None, cores, records).0);
             let (ns, bytes) = drain(&row.case, row.lanes, Some(path), cores, records);
@@ -154,6 +156,7 @@ pub fn measure(options: &Options, cores: Cores, path: &Path) {
             write.push(floor(path, bytes * records as f64, cores.writer) / records as f64);
         }
     }
+    println!("\n{one_ways}");
     for distance in [Distance::Near, Distance::Far] {
         print(&mut rows, distance, records);
     }
@@ -177,22 +180,25 @@ impl Row {
 
 /// The table of one state of the machine.
 fn print(rows: &mut [Row], distance: Distance, records: u64) {
-    let rounds = rows.first().map_or(0, |row| row.figures[distance as usize][0].len());
-    if rounds == 0 {
+    if rows.iter().all(|row| row.figures[distance as usize][0].is_empty()) {
         return;
     }
     println!(
-        "\nthe writer alone, {records} records at hand, ns per record; {}, medians of {rounds} rounds",
+        "\nthe writer alone, {records} records at hand, ns per record; {}, medians of rounds",
         distance.name()
     );
     println!(
-        "{:<40} {:>6} {:>8} {:>10} {:>10} {:>12} {:>6}",
-        "", "lanes", "bytes", "to nothing", "to tmpfs", "write alone", "of it"
+        "{:<40} {:>6} {:>6} {:>8} {:>10} {:>10} {:>12} {:>6}",
+        "", "rounds", "lanes", "bytes", "to nothing", "to tmpfs", "write alone", "of it"
     );
     for row in rows {
+        let rounds = row.figures[distance as usize][0].len();
+        if rounds == 0 {
+            continue;
+        }
         let [nothing, tmpfs, write] = row.figures[distance as usize].each_mut().map(|all| median(all));
         println!(
-            "{:<40} {:>6} {:>8.0} {nothing:>10.1} {tmpfs:>10.1} {write:>12.1} {:>6.2}",
+            "{:<40} {rounds:>6} {:>6} {:>8.0} {nothing:>10.1} {tmpfs:>10.1} {write:>12.1} {:>6.2}",
             format!("{}, {}", row.case.encoding, row.case.message),
             row.lanes,
             row.bytes,
