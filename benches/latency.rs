@@ -9,7 +9,8 @@
 //!
 //! * *In bursts*: the time of a burst by 20, in ns. It is what a call adds to code that goes on; neighbouring calls
 //!   overlap, as they do with other code. A percentile is one over bursts: a single slow call among 20 shows as a
-//!   twentieth. The last column is p50 over that of a bare read.
+//!   twentieth. The two reads around a burst are in it (30 ns by 20, on one machine), and so are the cache misses of its
+//!   first call: of a level that is off, they are most of the figure. The last column is p50 over that of a bare read.
 //! * *On its own*: one call between two serialising reads, which are part of the figure; their own cost is the
 //!   first line. Nothing overlaps, and the pause before has let caches cool: it is an upper bound. Some processors' counters go on in
 //!   steps (of 10 ns, on one machine), and so do these figures.
