@@ -1,224 +1,138 @@
 //! What a log call costs on the calling thread.
 //!
-//! `cargo bench --bench latency` prints percentiles in ns per call, beside a bare read of the counter and the
-//! one-way latency between the two cores, both measured in the same round.
+//! `cargo bench --bench latency -- [--rounds N] [--only TEXT] [--clock NAME]`; some three minutes, in default.
 //!
-//! Method: bursts of 20 calls, timed by the counter with serialising reads around them; then the writer is
-//! left to catch up. Producer and writer are pinned to different cores. All cases take turns within a round.
-//! The run fails if a record was dropped or the file has not as many lines as there were calls.
+//! Method: that of `method`. Every case is a message through one channel; policies and encodings have a channel each.
+//! A sample is a burst of 20 calls, a pause of 200 µs, one call timed on its own, and a pause of 100 µs, in which the
+//! writer catches up. All cases take turns within a round, and the floors with them: a burst of bare reads of the
+//! counter, and two serialised reads with nothing between. Each case is near or far by the latency right before it.
+//!
+//! * *In bursts*: the time of a burst by 20, in ns. It is what a call adds to code that goes on; neighbouring calls
+//!   overlap, as they do with other code. A percentile is one over bursts: a single slow call among 20 shows as a
+//!   twentieth. The two reads around a burst are in it (30 ns by 20, on one machine), and so are the cache misses of its
+//!   first call: of a level that is off, they are most of the figure. The last column is p50 over that of a bare read.
+//! * *On its own*: one call between two serialising reads, which are part of the figure; their own cost is the
+//!   first line. Nothing overlaps, and the pause before has let caches cool: it is an upper bound. Some processors' counters go on in
+//!   steps (of 10 ns, on one machine), and so do these figures.
+//! * *First calls*: 256 callsites that stand in a row in a warm thread, each called once; and fresh threads, 64 of which
+//!   live at a time so that each claims a lane of its own.
+//! * *4 producers*: four threads on the producer's core burst by turns; the samples are pooled. It shows what more
+//!   lanes and a switch of threads before each burst cost. It does not show threads that log at the same time: with two
+//!   cores, one of which is the writer's, there are none.
+//!
+//! The run fails if a record was dropped, or if the file has not as many lines as there were calls.
 
-use std::hint::black_box;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{Duration, Instant};
+#[path = "latency/cases.rs"]
+mod cases;
+#[path = "latency/first.rs"]
+mod first;
+#[path = "method/messages.rs"]
+mod messages;
+mod method;
+#[path = "method/run.rs"]
+mod run;
+#[path = "latency/workers.rs"]
+mod workers;
 
-use kakashi::{
-    Block, BlockFor, Channel, Clock, Deferred, DropNewest, DropOldest, FileSink, Preformatted, info,
-};
+use kakashi::Clock;
+use method::options::Options;
+use method::{BURST, Cores, Distance, OneWays, table};
+use workers::{CALLS, PRODUCERS, Sample, Workers};
 
-const BURST: u64 = 20;
-const BURSTS: usize = 2000;
-const ROUNDS: usize = 9;
+/// What `--clock` can choose, by its name in lower case.
+const CLOCKS: &[Clock] = &[Clock::Counter, Clock::Ordered, Clock::Coarse, Clock::None];
 
-kakashi::channel!(static PREFORMATTED: Channel<128, 8192, 4, Block, Preformatted>);
-kakashi::channel!(static DEFERRED: Channel<128, 8192, 4, Block, Deferred>);
-kakashi::channel!(static BOUNDED: Channel<128, 8192, 4, BlockFor<1_000_000>, Deferred>);
-kakashi::channel!(static NEWEST: Channel<128, 8192, 4, DropNewest, Deferred>);
-kakashi::channel!(static OLDEST: Channel<128, 8192, 4, DropOldest, Deferred>);
+/// Samples of a case in a round.
+const SAMPLES: u64 = 400;
 
-const TEXT: &str = "0123456789012345678901234567890123456789012";
-
-#[derive(Debug)]
-struct Fill {
-    #[allow(dead_code)] // read by Debug
-    qty: u64,
-    #[allow(dead_code)]
-    side: &'static str,
-}
-
-type Case = (&'static str, fn(u64));
-
-fn double(i: u64) -> f64 {
-    i as f64 * 0.123_456_7
-}
-
-fn price(i: u64) -> f64 {
-    (i % 100_000) as f64 / 100.0
-}
-
-const CASES: &[Case] = &[
-    ("preformatted, static text", |_| info!(PREFORMATTED, "static text")),
-    ("preformatted, 1 int", |i| info!(PREFORMATTED, "order {}", i)),
-    ("preformatted, 2 ints + double", |i| {
-        info!(PREFORMATTED, "order {} filled {} @ {}", i, i * 7919, double(i))
-    }),
-    ("preformatted, 2 ints + price", |i| {
-        info!(PREFORMATTED, "order {} filled {} @ {}", i, i * 7919, price(i))
-    }),
-    ("preformatted, 2 ints + 43-byte str", |i| {
-        info!(PREFORMATTED, "order {} filled {} {}", i, i * 7919, black_box(TEXT))
-    }),
-    ("preformatted, 4 fields", |i| {
-        info!(PREFORMATTED, "filled", a = i, b = i * 7919, c = true, d = black_box("buy"))
-    }),
-    ("preformatted, {:>10.3}", |i| info!(PREFORMATTED, "at {:>10.3}", double(i))),
-    ("preformatted, ?Debug", |i| info!(PREFORMATTED, "fill", fill = ?Fill { qty: i, side: "buy" })),
-    ("deferred, static text", |_| info!(DEFERRED, "static text")),
-    ("deferred, 2 ints + double", |i| info!(DEFERRED, "order {} filled {} @ {}", i, i * 7919, double(i))),
-    ("deferred, 2 ints + 43-byte str", |i| {
-        info!(DEFERRED, "order {} filled {} {}", i, i * 7919, black_box(TEXT))
-    }),
-    ("deferred, 2 ints + double, BlockFor", |i| {
-        info!(BOUNDED, "order {} filled {} @ {}", i, i * 7919, double(i))
-    }),
-    ("deferred, 2 ints + double, DropNewest", |i| {
-        info!(NEWEST, "order {} filled {} @ {}", i, i * 7919, double(i))
-    }),
-    ("deferred, 2 ints + double, DropOldest", |i| {
-        info!(OLDEST, "order {} filled {} @ {}", i, i * 7919, double(i))
-    }),
-    ("level off", |i| kakashi::debug!("order {}", i)),
-];
-
-/// The counter, read when everything before has completed and nothing after has begun.
-fn serialised() -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: SSE2 and RDTSC are there on every x86_64.
-    unsafe {
-        core::arch::x86_64::_mm_lfence();
-        let tick = core::arch::x86_64::_rdtsc();
-        core::arch::x86_64::_mm_lfence();
-        tick
-    }
-    #[cfg(target_arch = "aarch64")]
-    {
-        let tick: u64;
-        // SAFETY: the virtual counter is readable from user space.
-        unsafe { core::arch::asm!("isb", "mrs {}, cntvct_el0", "isb", out(reg) tick) };
-        tick
-    }
-}
-
-fn bare() -> u64 {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: as above.
-    return unsafe { core::arch::x86_64::_rdtsc() };
-    #[cfg(target_arch = "aarch64")]
-    return serialised();
-}
-
-fn ticks_per_ns() -> f64 {
-    let (began, first) = (Instant::now(), serialised());
-    while began.elapsed() < Duration::from_millis(50) {}
-    (serialised() - first) as f64 / began.elapsed().as_nanos() as f64
-}
-
-fn burst(call: impl Fn(u64), base: u64) -> u64 {
-    let began = serialised();
-    for i in 0..BURST {
-        call(base + i);
-    }
-    serialised() - began
-}
-
-/// Half a round trip of a value between two cores, in ns; the median of a thousand.
-fn one_way(other: core_affinity::CoreId) -> f64 {
-    static BALL: AtomicU64 = AtomicU64::new(0);
-    const SERVES: u64 = 2000;
-    BALL.store(0, Ordering::SeqCst);
-    let mut trips: Vec<u128> = std::thread::scope(|scope| {
-        scope.spawn(move || {
-            core_affinity::set_for_current(other);
-            for i in 0..SERVES {
-                while BALL.load(Ordering::Acquire) != 2 * i + 1 {}
-                BALL.store(2 * i + 2, Ordering::Release);
-            }
-        });
-        (0..SERVES)
-            .map(|i| {
-                let began = Instant::now();
-                BALL.store(2 * i + 1, Ordering::Release);
-                while BALL.load(Ordering::Acquire) != 2 * i + 2 {}
-                began.elapsed().as_nanos()
-            })
-            .collect()
-    });
-    trips.sort_unstable();
-    trips[trips.len() / 2] as f64 / 2.0
-}
+/// The samples of a case with 1 and with 4 producers, near and far.
+#[derive(Default)]
+struct Figures([[Vec<Sample>; 2]; 2]);
 
 fn main() {
-    // `cargo test` runs benches without `--bench`: one short round then.
-    let rounds = if std::env::args().any(|arg| arg == "--bench") { ROUNDS } else { 1 };
-    let cores = core_affinity::get_core_ids().unwrap_or_default();
-    let (Some(&first), Some(&last)) = (cores.first(), cores.last()) else {
-        eprintln!("no cores to pin to");
-        return;
-    };
-    core_affinity::set_for_current(first);
-    let path = std::path::Path::new("/dev/shm").join(format!("kakashi-latency-{}.log", std::process::id()));
-    let clock = if std::env::args().any(|arg| arg == "--ordered") { Clock::Ordered } else { Clock::Counter };
-    let guard = kakashi::builder()
-        .sink(FileSink::create(&path))
-        .writer_core(Some(last.id))
-        .clock(clock)
-        .start()
-        .expect("the backend starts");
-    for prepared in [
-        PREFORMATTED.prepare_thread(),
-        DEFERRED.prepare_thread(),
-        BOUNDED.prepare_thread(),
-        NEWEST.prepare_thread(),
-        OLDEST.prepare_thread(),
-    ] {
-        prepared.expect("a lane is free");
-    }
-    let per_ns = ticks_per_ns();
-    let mut samples = vec![Vec::with_capacity(rounds * BURSTS); CASES.len()];
-    let mut floor = Vec::with_capacity(rounds * BURSTS);
-    let mut one_ways = Vec::new();
-    for _ in 0..rounds {
-        one_ways.push(one_way(last));
-        for (case, samples) in CASES.iter().zip(&mut samples) {
-            for at in 0..BURSTS as u64 {
-                samples.push(burst(case.1, at * BURST));
-                // A pause, in which the writer catches up; flushing would wake it each time.
-                let paused = Instant::now();
-                while paused.elapsed() < Duration::from_micros(300) {}
-            }
-            kakashi::flush(Duration::from_secs(60)).expect("the writer catches up");
-        }
-        floor.extend((0..BURSTS as u64).map(|at| burst(|_| _ = black_box(bare()), at)));
-    }
-    let report = guard.shutdown(Duration::from_secs(60)).expect("everything is written");
-    let lines = std::fs::read(&path).expect("the log is there").iter().filter(|&&byte| byte == b'\n').count();
-    std::fs::remove_file(&path).expect("the log can be removed");
+    let options = Options::read(9, &["--clock"]);
+    let clock = options.value("--clock").map_or_else(Clock::default, clock_of);
+    let samples = options.count(SAMPLES, 8);
+    let cores = Cores::take().expect("two cores");
+    let path = run::file_of("latency");
+    let run = run::Run::to(&path, kakashi::builder().writer_core(Some(cores.writer.id)).clock(clock));
+    cases::prepare_thread();
+    let per_ns = method::ticks_per_ns();
+    let cases: Vec<_> = cases::all().into_iter().filter(|case| options.wants(case.name)).collect();
+    let workers = Workers::start(cores.producer);
 
-    let ns = |ticks: u64| ticks as f64 / BURST as f64 / per_ns;
-    floor.sort_unstable();
-    let floor_p50 = ns(floor[floor.len() / 2]);
-    println!("clock {clock:?}; one-way core to core {one_ways:.0?} ns; ns per call in bursts of {BURST}");
-    println!(
-        "{:<40} {:>7} {:>7} {:>7} {:>8} {:>9} {:>7}",
-        "", "p50", "p90", "p99", "p99.9", "worst", "/ bare"
-    );
-    let print = |name: &str, sorted: &[u64]| {
-        let at = |share: f64| ns(sorted[((sorted.len() - 1) as f64 * share) as usize]);
-        println!(
-            "{name:<40} {:>7.1} {:>7.1} {:>7.1} {:>8.1} {:>9.1} {:>6.2}x",
-            at(0.5),
-            at(0.9),
-            at(0.99),
-            at(0.999),
-            at(1.0),
-            at(0.5) / floor_p50
-        );
-    };
-    print("bare counter", &floor);
-    for (case, samples) in CASES.iter().zip(&mut samples) {
-        samples.sort_unstable();
-        print(case.0, samples);
+    let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();
+    let mut floors: [Vec<Sample>; 2] = Default::default();
+    let mut one_ways = OneWays::default();
+    let mut records = 0;
+    for _ in 0..options.rounds {
+        one_ways.begin_round();
+        for (case, Figures([alone, _])) in cases.iter().zip(&mut figures) {
+            let distance = one_ways.ask(cores.writer) as usize;
+            alone[distance].extend((0..samples).map(|at| Sample::take(case, at * CALLS)));
+            run.flush();
+            floors[distance].extend((0..samples / 4).map(|_| floor()));
+        }
+        for (case, Figures([_, by_turns])) in cases.iter().zip(&mut figures) {
+            let distance = one_ways.ask(cores.writer) as usize;
+            by_turns[distance].extend(workers.run(case, samples / PRODUCERS));
+            run.flush();
+            floors[distance].extend((0..samples / 4).map(|_| floor()));
+        }
+        records += cases.iter().filter(|case| case.logs).count() as u64
+            * (samples + samples / PRODUCERS * PRODUCERS)
+            * CALLS;
     }
-    let calls = (CASES.len() - 1) * rounds * BURSTS * BURST as usize;
-    assert_eq!(report.messages_dropped, 0, "a run that dropped says nothing about latency");
-    assert_eq!(lines, calls, "every call is a line");
+    workers.end();
+
+    println!("{}", method::machine());
+    println!("clock {clock:?}; {one_ways}");
+    for distance in [Distance::Near, Distance::Far] {
+        if !floors[distance as usize].is_empty() {
+            print(&cases, &figures, &floors[distance as usize], distance, per_ns);
+        }
+    }
+    if options.wants("first calls") {
+        records += first::measure(options.rounds, per_ns);
+    }
+    run.finish(records);
+    std::fs::remove_file(&path).expect("the log can be removed");
+}
+
+fn clock_of(name: &str) -> Clock {
+    let called = |clock: &Clock| format!("{clock:?}").to_lowercase();
+    CLOCKS.iter().copied().find(|clock| called(clock) == name.to_lowercase()).unwrap_or_else(|| {
+        eprintln!("--clock: there are {:?}", CLOCKS.iter().map(called).collect::<Vec<_>>());
+        std::process::exit(2)
+    })
+}
+
+fn floor() -> Sample {
+    Sample { burst: method::floor_burst(), single: method::single(|| ()) }
+}
+
+/// What a sample says by one of the two methods.
+type Ns<'a> = &'a dyn Fn(&Sample) -> f64;
+
+/// The tables of one state of the machine.
+fn print(cases: &[cases::Case], figures: &[Figures], floors: &[Sample], distance: Distance, per_ns: f64) {
+    let in_bursts = |sample: &Sample| sample.burst as f64 / BURST as f64 / per_ns;
+    let on_its_own = |sample: &Sample| sample.single as f64 / per_ns;
+    let methods: [(&str, &str, Ns<'_>); 2] = [
+        ("in bursts of 20", "a bare read of the counter", &in_bursts),
+        ("on its own", "two reads, nothing between", &on_its_own),
+    ];
+    for (at, producers) in ["1 producer", "4 producers"].into_iter().enumerate() {
+        for (method, floor_name, ns) in methods {
+            let mut floor: Vec<f64> = floors.iter().map(ns).collect();
+            println!("\n{}, {producers}, a call {method}", distance.name());
+            table::heading("ns", "/ floor");
+            table::row(floor_name, &mut floor, None);
+            let floor = method::at_share(&floor, 0.5);
+            for (case, Figures(of)) in cases.iter().zip(figures) {
+                let mut all: Vec<f64> = of[at][distance as usize].iter().map(ns).collect();
+                table::row(case.name, &mut all, Some(floor));
+            }
+        }
+    }
 }

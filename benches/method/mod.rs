@@ -7,6 +7,10 @@
 
 #![allow(dead_code)] // each benchmark uses its part
 
+pub mod options;
+pub mod proc;
+pub mod table;
+
 use std::hint::black_box;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -65,6 +69,14 @@ pub fn burst(base: u64, call: impl Fn(u64)) -> u64 {
     for i in 0..BURST {
         call(base + i);
     }
+    serialised() - began
+}
+
+/// Ticks that one call takes, the two serialised reads around it included.
+#[inline(always)]
+pub fn single(call: impl FnOnce()) -> u64 {
+    let began = serialised();
+    call();
     serialised() - began
 }
 
@@ -157,6 +169,33 @@ impl Distance {
     }
 }
 
+/// The one-way latencies of a benchmark. A state may last for less than a round: what takes long asks before each case.
+#[derive(Default)]
+pub struct OneWays(Vec<(f64, f64)>);
+
+impl OneWays {
+    pub fn begin_round(&mut self) {
+        self.0.push((f64::MAX, 0.0));
+    }
+
+    /// The state now.
+    pub fn ask(&mut self, other: CoreId) -> Distance {
+        let ns = one_way(other);
+        if let Some((least, most)) = self.0.last_mut() {
+            (*least, *most) = (least.min(ns), most.max(ns));
+        }
+        Distance::of(ns)
+    }
+}
+
+impl std::fmt::Display for OneWays {
+    /// The least and the most of each round.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "one way from core to core, round by round, ns:")?;
+        self.0.iter().try_for_each(|(least, most)| write!(f, " {least:.0}-{most:.0}"))
+    }
+}
+
 /// The shares that every latency table shows, and their names.
 pub const SHARES: [(f64, &str); 7] = [
     (0.5, "p50"),
@@ -232,7 +271,8 @@ pub fn machine() -> String {
     let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
     let rustc = std::process::Command::new("rustc").arg("--version").output().ok();
     let rustc = rustc.map(|out| String::from_utf8_lossy(&out.stdout).trim().to_owned()).unwrap_or_default();
-    let cores = core_affinity::get_core_ids().map_or(0, |all| all.len());
+    // Those of the machine: the calling thread may be pinned to one of them.
+    let cores = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     format!("{model}, {cores} cores, Linux {}, {rustc}", kernel.trim())
 }
 
