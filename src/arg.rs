@@ -12,7 +12,7 @@ use core::cell::Cell;
 use core::fmt::{self, Write as _};
 
 use crate::number;
-use crate::record::{Kind, meta, metas};
+use crate::record::{Kind, PLAIN, meta, metas};
 use crate::ring::Dest;
 
 mod sealed {
@@ -218,7 +218,7 @@ macro_rules! floats {
                     if text.len > 16 {
                         dest.put(cell + 16, text.words[2]);
                     }
-                    meta(Kind::$kind, true, text.len)
+                    meta(Kind::$kind, true, text.len | if text.plain { PLAIN } else { 0 })
                 }
             }
         }

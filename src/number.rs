@@ -64,6 +64,8 @@ const ROUND_F32: f32 = (1_u32 << 23) as f32;
 pub(crate) struct Short {
     pub(crate) words: [u64; 3],
     pub(crate) len: u8,
+    /// It is a number as `Display` writes it: nothing is left to be done to it.
+    pub(crate) plain: bool,
 }
 
 impl Short {
@@ -74,7 +76,7 @@ impl Short {
             false => [low, high, 0],
             true => [low << 8 | u64::from(b'-'), high << 8 | low >> 56, high >> 56],
         };
-        Short { words, len: len as u8 + u8::from(negative) }
+        Short { words, len: len as u8 + u8::from(negative), plain: true }
     }
 
     fn of(text: &[u8]) -> Self {
@@ -84,7 +86,7 @@ impl Short {
             None if at == whole.len() && !rest.is_empty() => load_short(rest),
             None => 0,
         };
-        Short { words: [word(0), word(1), word(2)], len: text.len() as u8 }
+        Short { words: [word(0), word(1), word(2)], len: text.len() as u8, plain: false }
     }
 
     /// The bytes; those from `len` on are zero.

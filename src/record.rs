@@ -15,7 +15,7 @@
 //! | char | 8: code point | the same |
 //! | integers to 64 bits | 8: the value | 8, 16 or 24: decimal text, its length in the meta |
 //! | 128-bit integers | 16: the value | 40: decimal text |
-//! | floats | 8: the bits | 24: its shortest text, its length in the meta |
+//! | floats | 8: the bits | 24: its shortest text, its length and the bit `PLAIN` in the meta |
 //! | `None` | that of the missing value; its words are the meta's length | the same |
 //! | text | 8: length (u32), bytes cut (u32) | the same |
 //!
@@ -84,6 +84,12 @@ impl Kind {
         Kind::Debug,
     ];
 
+    /// The kind of a tag; `None` of one that is not ours.
+    #[inline(always)]
+    pub(crate) fn of(tag: u8) -> Kind {
+        Kind::ALL.get((tag & !PREFORMATTED) as usize).copied().unwrap_or(Kind::None)
+    }
+
     /// Bytes of the cell.
     pub(crate) const fn cell(self, preformatted: bool) -> usize {
         match (self, preformatted) {
@@ -103,6 +109,8 @@ impl Kind {
 
 /// A tag's bit: the cell holds text.
 pub(crate) const PREFORMATTED: u8 = 0x80;
+/// A bit of the length of a float's text: it is as `Display` writes it.
+pub(crate) const PLAIN: u8 = 0x80;
 
 /// One 16-bit meta.
 #[inline(always)]
@@ -121,7 +129,7 @@ pub(crate) fn frame_user(callsite: u32, logger: u16) -> u64 {
     callsite as u64 | (logger as u64) << 32
 }
 
-/// A decoded value. `Number` is decimal text of an integer, `Float` a float's cell text.
+/// A decoded value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Value<'a> {
     None,
@@ -133,9 +141,9 @@ pub(crate) enum Value<'a> {
     Signed128(i128),
     F32(f32),
     F64(f64),
-    /// An integer's decimal digits.
+    /// A number as it stands in a line.
     Number(&'a [u8]),
-    /// A float as `number::f64_text` wrote it.
+    /// A float as `zmij` wrote it.
     Float(&'a [u8]),
     Text {
         kind: Kind,
@@ -170,6 +178,11 @@ impl<'a> Record<'a> {
         Record { callsite: user as u32, logger: (user >> 32) as u16, bytes }
     }
 
+    /// Bytes of its slots.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The thread of a record in a shared lane.
     pub(crate) fn thread(&self) -> ThreadId {
         let mut thread = ThreadId { tid: word(self.bytes, HEADER) as u32, name: [0; 16] };
@@ -177,6 +190,13 @@ impl<'a> Record<'a> {
             thread.name.copy_from_slice(name);
         }
         thread
+    }
+
+    /// The values one after the other, of which there are `count`.
+    #[inline(always)]
+    pub(crate) fn stream(&self, shared: bool, count: usize) -> Stream<'a> {
+        let header = if shared { SHARED_HEADER } else { HEADER };
+        Stream { record: *self, header, count, at: 0, cell: header + metas(count), text: 0 }
     }
 
     /// Decodes `count` values into `out`, or as many as it has room for, and returns how many.
@@ -213,8 +233,7 @@ impl<'a> Record<'a> {
         let Some(&[tag, len]) = self.bytes.get(at..at + 2) else {
             return (Kind::None, false, 0);
         };
-        let kind = Kind::ALL.get((tag & !PREFORMATTED) as usize).copied().unwrap_or(Kind::None);
-        (kind, tag & PREFORMATTED != 0, len)
+        (Kind::of(tag), tag & PREFORMATTED != 0, len)
     }
 
     fn text(&self, kind: Kind, cell: u64, at: usize) -> (Value<'a>, usize) {
@@ -224,6 +243,72 @@ impl<'a> Record<'a> {
             None => (Value::Damaged, 0),
         }
     }
+}
+
+/// Bytes of a cell by its tag, but for a `None`'s.
+static CELLS: [u8; 256] = {
+    let mut cells = [0; 256];
+    let mut at = 0;
+    while at < Kind::ALL.len() {
+        cells[at] = Kind::ALL[at].cell(false) as u8;
+        cells[at | PREFORMATTED as usize] = Kind::ALL[at].cell(true) as u8;
+        at += 1;
+    }
+    cells
+};
+
+/// Walks over the values of a record in their order, without a place to put them.
+pub(crate) struct Stream<'a> {
+    record: Record<'a>,
+    header: usize,
+    count: usize,
+    at: usize,
+    cell: usize,
+    /// Where the next text is; 0 before the first one was asked for.
+    text: usize,
+}
+
+impl<'a> Stream<'a> {
+    /// The next value's tag, length and cell; an empty cell where the record is too short.
+    #[inline(always)]
+    pub(crate) fn next(&mut self) -> (u8, u8, &'a [u8]) {
+        let meta = self.header + self.at * 2;
+        let (tag, len) = match self.record.bytes.get(meta..meta + 2) {
+            Some(&[tag, len]) => (tag, len),
+            _ => (0, 0),
+        };
+        let size = if tag & !PREFORMATTED == 0 { len as usize * 8 } else { CELLS[tag as usize] as usize };
+        let cell = self.record.bytes.get(self.cell..self.cell + size).unwrap_or_default();
+        self.at += 1;
+        self.cell += size;
+        (tag, len, cell)
+    }
+
+    /// The text whose cell was the last.
+    #[inline(always)]
+    pub(crate) fn text(&mut self, kind: Kind, cell: &[u8]) -> Value<'a> {
+        if self.text == 0 {
+            // Texts begin behind the last cell.
+            let mut behind = Stream { record: self.record, ..*self };
+            while behind.at < behind.count {
+                behind.next();
+            }
+            self.text = behind.cell;
+        }
+        let (value, padded) = self.record.text(kind, word(cell, 0), self.text);
+        self.text += padded;
+        value
+    }
+}
+
+/// Any value but a text.
+pub(crate) fn decode_cell(tag: u8, len: u8, cell: &[u8]) -> Value<'_> {
+    let kind = Kind::of(tag);
+    let preformatted = tag & PREFORMATTED != 0;
+    if cell.len() < cell_size(kind, preformatted, len) {
+        return Value::Damaged;
+    }
+    decode(kind, preformatted, len, cell)
 }
 
 /// Bytes of the cell behind a meta. A `None` keeps the place of the value that is not there, and its
@@ -237,13 +322,15 @@ fn cell_size(kind: Kind, preformatted: bool, len: u8) -> usize {
 #[inline]
 fn decode(kind: Kind, preformatted: bool, len: u8, cell: &[u8]) -> Value<'_> {
     if preformatted {
+        let float = matches!(kind, Kind::F32 | Kind::F64);
+        let plain = !float || len & PLAIN != 0;
+        let len = if float { len & !PLAIN } else { len };
         let Some(text) = cell.get(..len as usize) else { return Value::Damaged };
+        // Digits, a sign and a point: whatever else stands there was not written by us.
+        let of_number = |&byte: &u8| byte.is_ascii_digit() || byte == b'-' || (float && byte == b'.');
         return match kind {
-            Kind::F32 | Kind::F64 => Value::Float(text),
-            // Digits and a sign: whatever else stands there was not written by us.
-            _ if text.iter().all(|&byte| byte.is_ascii_digit() || byte == b'-') && len > 0 => {
-                Value::Number(text)
-            }
+            _ if plain && len > 0 && text.iter().all(of_number) => Value::Number(text),
+            _ if float => Value::Float(text),
             _ => Value::Damaged,
         };
     }

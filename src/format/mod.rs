@@ -7,6 +7,7 @@
 mod escape;
 mod float;
 mod out;
+mod plan;
 mod timestamp;
 
 use crate::callsite::{Callsite, Piece};
@@ -17,6 +18,7 @@ use crate::record::{MAX_VALUES, Record, Value};
 use escape::push_quoted;
 pub(crate) use escape::{MAX_EXPANSION, push_escaped};
 pub(crate) use out::Out;
+pub(crate) use plan::Plans;
 use timestamp::Timestamp;
 
 /// What stands before the message.
@@ -97,6 +99,11 @@ pub(crate) fn push_time(out: &mut Out<'_>, ns: i64) {
 #[inline]
 fn push_head(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>) {
     cache.time.push(out, head.ns);
+    push_origin(out, head);
+}
+
+/// What stands between the time and the message.
+fn push_origin(out: &mut Out<'_>, head: &LineHead<'_>) {
     out.push(match head.level {
         Level::Error => b" ERROR ",
         Level::Warn => b" WARN  ",
@@ -182,7 +189,11 @@ fn push_value(out: &mut Out<'_>, value: &Value<'_>, push_text: impl Fn(&mut Out<
 
 #[inline]
 fn push_short_float(out: &mut Out<'_>, text: number::Short) {
-    float::push_float(out, text.bytes().get(..text.len.into()).unwrap_or_default());
+    if text.plain {
+        out.push_short(text.words, text.len.into());
+    } else {
+        float::push_float(out, text.bytes().get(..text.len.into()).unwrap_or_default());
+    }
 }
 
 /// The mark of a text that was cut.

@@ -123,6 +123,43 @@ impl<'a> Out<'a> {
         Some(room)
     }
 
+    /// Appends the first `len` bytes of `source`, in pieces of 32: what lies behind them is copied along, and
+    /// written over by the next push.
+    #[inline(always)]
+    pub(crate) fn push_wide(&mut self, source: &[u8], len: usize) {
+        let mut at = 0;
+        while at < len {
+            let from = source.get(at..).and_then(|rest| rest.first_chunk::<32>());
+            let to = self.buf.get_mut(self.len + at..).and_then(|room| room.first_chunk_mut::<32>());
+            match (from, to) {
+                (Some(from), Some(to)) => *to = *from,
+                _ => {
+                    self.len += at;
+                    return self.push(source.get(at..len).unwrap_or_default());
+                }
+            }
+            at += 32;
+        }
+        self.len += len;
+    }
+
+    /// Appends a short text, in one go while 24 bytes are free.
+    #[inline(always)]
+    pub(crate) fn push_short(&mut self, words: [u64; 3], len: usize) {
+        match self.buf.get_mut(self.len..).and_then(|room| room.first_chunk_mut::<24>()) {
+            Some(room) => {
+                for (bytes, word) in room.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+                    *bytes = word.to_le_bytes();
+                }
+                self.len += len.min(24);
+            }
+            None => {
+                let bytes = words.map(u64::to_le_bytes);
+                self.push(bytes.as_flattened().get(..len).unwrap_or_default());
+            }
+        }
+    }
+
     /// Appends `n` in decimal.
     #[inline]
     pub(crate) fn push_u64(&mut self, n: u64) {

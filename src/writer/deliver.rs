@@ -338,6 +338,11 @@ impl Outlets {
     /// The fullest staging.
     #[inline]
     pub(crate) fn staged_bytes(&self) -> usize {
+        if let [only] = &*self.all
+            && only.is_live()
+        {
+            return only.staged;
+        }
         self.all
             .iter()
             .filter(|outlet| outlet.is_live())
@@ -347,8 +352,22 @@ impl Outlets {
     }
 
     /// Renders a line once and stages it for every sink that wants it.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn render(&mut self, level: Level, render: impl FnOnce(&mut Out<'_>)) {
+        if let [only] = &mut *self.all
+            && only.is_live()
+        {
+            if only.options.level.allows(level) {
+                let mut out = Out::at(only.staging, only.staged);
+                render(&mut out);
+                only.staged = out.len();
+            }
+            return;
+        }
+        self.render_for_many(level, render);
+    }
+
+    fn render_for_many(&mut self, level: Level, render: impl FnOnce(&mut Out<'_>)) {
         let mut render = Some(render);
         let mut rendered: Option<(usize, usize, usize)> = None;
         for at in 0..self.all.len() {

@@ -2,12 +2,13 @@
 
 use crate::channel::{AnyChannel, channels, lane_indices};
 use crate::clock;
+use crate::format::Plans;
 use crate::lane::{CAUSES, Cause, LaneRef, RELEASED, ThreadId};
-use crate::ring::{Consumer, Frame, Run};
+use crate::ring::{Consumer, Frame, Run, prefetch_read};
 use crate::sync::Ordering;
 
 /// One lane, and where the writer stands in it.
-struct Cursor {
+pub(super) struct Cursor {
     lane: LaneRef,
     channel: &'static dyn AnyChannel,
     /// The channel's name; `None` for the default one.
@@ -26,6 +27,8 @@ struct Cursor {
     /// The tick of the last record, or 0 before there was one.
     last_tick: u64,
     thread: ThreadId,
+    /// What is the same in all lines of that thread's statements.
+    plans: Plans,
     /// The owner had left when the lane was last polled.
     released: bool,
     /// What was published at the last poll.
@@ -61,6 +64,7 @@ impl Cursor {
             evicted: 0,
             last_tick: 0,
             thread: ThreadId::default(),
+            plans: Plans::new(),
             released: false,
             snapshot,
             target: None,
@@ -76,7 +80,11 @@ impl Cursor {
         let before = self.snapshot;
         self.snapshot = self.consumer.poll();
         if self.snapshot != before {
-            self.thread = self.lane.head.thread();
+            let thread = self.lane.head.thread();
+            if thread != self.thread {
+                self.thread = thread;
+                self.plans.clear();
+            }
             self.lane.head.note_fill(self.lane.ring.counts().occupied);
         }
         if self.dropped_at.is_none() && self.lane.head.has_untold() {
@@ -109,6 +117,53 @@ impl Cursor {
                 return;
             }
             self.pass(frame, 0);
+        }
+    }
+
+    /// Whether there are drops to be told of.
+    #[inline]
+    pub(super) fn has_drops(&self, told_before: u64) -> bool {
+        (self.evicted != 0 || self.dropped_at.is_some()) && (self.released || self.told_at <= told_before)
+    }
+
+    /// The current record's tick, if it is not younger than `limit`.
+    #[inline]
+    pub(super) fn tick_up_to(&self, limit: u64) -> Option<u64> {
+        self.tick.filter(|&tick| tick <= limit)
+    }
+
+    /// The current record, and the rest of what its line says: the plans, whether the lane is a shared one, the
+    /// channel's name (but for the default one), the thread.
+    #[inline]
+    pub(super) fn current(&mut self) -> (&[u8], &mut Plans, bool, Option<&'static str>, &ThreadId) {
+        let len = self.frame_bytes(self.frame());
+        // SAFETY: the frame lies within the run, which stays as it is until `release`.
+        let bytes = unsafe { core::slice::from_raw_parts(self.run.start.add(self.at), len) };
+        (bytes, &mut self.plans, self.lane.shared, self.name, &self.thread)
+    }
+
+    /// Goes on to the next record of the lane.
+    #[inline]
+    pub(super) fn step(&mut self) {
+        if let Some(tick) = self.tick {
+            self.last_tick = tick;
+        }
+        self.pass(self.frame(), 1);
+        self.load();
+        self.prefetch();
+    }
+
+    /// Asks for the lines of a record some way ahead: its thread has written them, so that they lie in another
+    /// core's cache, and a line that is waited for costs more than the rest of the rendering.
+    #[inline]
+    fn prefetch(&self) {
+        let ahead = self.at + PREFETCH * self.run.slot_bytes;
+        if ahead < self.run.len {
+            let line = self.run.start.wrapping_add(ahead);
+            prefetch_read(line);
+            if self.run.slot_bytes > 64 {
+                prefetch_read(line.wrapping_add(64));
+            }
         }
     }
 
@@ -168,6 +223,9 @@ impl Cursor {
         })
     }
 }
+
+/// How many slots ahead the writer asks for a record's lines.
+const PREFETCH: usize = 8;
 
 /// All lanes that were ever claimed, and the shared ones.
 pub(super) struct Lanes {
@@ -270,41 +328,13 @@ impl Lanes {
     }
 
     #[inline]
-    pub(super) fn peek(&self, lane: usize) -> Option<u64> {
-        self.cursors[lane].tick
-    }
-
-    /// The current record's bytes, and whether the lane is a shared one.
-    #[inline]
-    pub(super) fn current(&self, lane: usize) -> (&[u8], bool) {
-        let cursor = &self.cursors[lane];
-        let len = cursor.frame_bytes(cursor.frame());
-        // SAFETY: the frame lies within the run, which stays as it is until `release`.
-        let bytes = unsafe { core::slice::from_raw_parts(cursor.run.start.add(cursor.at), len) };
-        (bytes, cursor.lane.shared)
+    pub(super) fn cursor(&mut self, lane: usize) -> &mut Cursor {
+        &mut self.cursors[lane]
     }
 
     #[inline]
     pub(super) fn thread(&self, lane: usize) -> ThreadId {
         self.cursors[lane].thread
-    }
-
-    /// The channel's name, but for the default one.
-    #[inline]
-    pub(super) fn channel_name(&self, lane: usize) -> Option<&'static str> {
-        self.cursors[lane].name
-    }
-
-    /// Goes on to the next record of the lane.
-    #[inline]
-    pub(super) fn step(&mut self, lane: usize) {
-        let cursor = &mut self.cursors[lane];
-        if let Some(tick) = cursor.tick {
-            cursor.last_tick = tick;
-        }
-        let frame = cursor.frame();
-        cursor.pass(frame, 1);
-        cursor.load();
     }
 
     /// Whether records are at hand that were too young for the round.
@@ -319,6 +349,11 @@ impl Lanes {
             cursor.target = Some(cursor.snapshot);
         }
         self.targets = true;
+    }
+
+    /// Drops are told again in lanes where they were told before this tick.
+    pub(super) fn told_before(&self) -> u64 {
+        self.told_before
     }
 
     pub(super) fn has_targets(&self) -> bool {
@@ -337,9 +372,7 @@ impl Lanes {
     /// none): evicted records first.
     pub(super) fn take_drops(&mut self, lane: usize, before: Option<u64>) -> Option<Dropped> {
         let cursor = &mut self.cursors[lane];
-        if (cursor.evicted == 0 && cursor.dropped_at.is_none())
-            || (!cursor.released && cursor.told_at > self.told_before)
-        {
+        if !cursor.has_drops(self.told_before) {
             return None;
         }
         let mut dropped = Dropped {

@@ -255,54 +255,67 @@ impl Writer {
                 break;
             };
             // This lane's records up to the next lane's first one.
-            while let Some(tick) = self.lanes.peek(lane).filter(|&tick| tick <= limit) {
+            found = true;
+            loop {
+                let Some(tick) = self.lanes.cursor(lane).tick_up_to(limit) else { break };
                 self.tell_lane(sinks, lane, Some(tick));
-                self.write_record(sinks, lane, tick);
-                self.lanes.step(lane);
-                found = true;
+                self.write_records(sinks, lane, limit);
                 if sinks.staged_bytes() >= BATCH_BYTES {
                     break;
                 }
             }
         }
         for lane in 0..self.lanes.len() {
-            if self.lanes.peek(lane).is_none() {
+            if self.lanes.cursor(lane).tick_up_to(u64::MAX).is_none() {
                 found |= self.tell_lane(sinks, lane, None);
             }
         }
         found
     }
 
+    /// Writes the lane's current record, which is not younger than `limit`, and those after it up to there, until
+    /// there are drops to be told of or staging is full.
     #[inline]
-    fn write_record(&mut self, sinks: &mut Outlets, lane: usize, tick: u64) {
-        let totals = region::totals();
-        if tick < self.newest {
-            crate::sync::add_owned(&totals.late, 1);
-        } else {
-            self.newest = tick;
-        }
-        let (bytes, shared) = self.lanes.current(lane);
-        let record = Record::new(bytes);
-        let Some(callsite) = Callsite::from_id(record.callsite) else {
-            // Cannot come from this program; said rather than left out.
-            self.tell_damaged(sinks, lane);
+    fn write_records(&mut self, sinks: &mut Outlets, lane: usize, limit: u64) {
+        let told_before = self.lanes.told_before();
+        let cursor = self.lanes.cursor(lane);
+        let (mut newest, mut late, mut damaged) = (self.newest, 0, false);
+        while let Some(tick) = cursor.tick_up_to(limit) {
+            late += u64::from(tick < newest);
+            newest = newest.max(tick);
+            let (bytes, plans, shared, channel, thread) = cursor.current();
+            let record = Record::new(bytes);
+            if let Some(callsite) = Callsite::from_id(record.callsite) {
+                let (ns, level) = (self.anchor.shown_ns(tick), callsite.level());
+                let head = || LineHead {
+                    ns,
+                    level,
+                    target: logger::name(record.logger).or(channel).unwrap_or(callsite.module_path()),
+                    location: Some((callsite.file(), callsite.line())),
+                    thread: if shared { record.thread() } else { *thread },
+                };
+                let cache = &mut self.line;
+                sinks.render(level, |out| match shared {
+                    false => plans.record(cache, out, ns, callsite, &record, head),
+                    true => format::record(cache, out, &head(), callsite, &record, true),
+                });
+            } else {
+                // Cannot come from this program; said rather than left out.
+                damaged = true;
+            }
             sinks.count_record();
-            return;
-        };
-        let ns = self.anchor.shown_ns(tick);
-        let thread = if shared { record.thread() } else { self.lanes.thread(lane) };
-        let head = LineHead {
-            ns,
-            level: callsite.level(),
-            target: logger::name(record.logger)
-                .or_else(|| self.lanes.channel_name(lane))
-                .unwrap_or(callsite.module_path()),
-            location: Some((callsite.file(), callsite.line())),
-            thread,
-        };
-        let line = &mut self.line;
-        sinks.render(callsite.level(), |out| format::record(line, out, &head, callsite, &record, shared));
-        sinks.count_record();
+            cursor.step();
+            if damaged || cursor.has_drops(told_before) || sinks.staged_bytes() >= BATCH_BYTES {
+                break;
+            }
+        }
+        self.newest = newest;
+        if late != 0 {
+            crate::sync::add_owned(&region::totals().late, late);
+        }
+        if damaged {
+            self.tell_damaged(sinks, lane);
+        }
     }
 
     /// Waits for what comes next.

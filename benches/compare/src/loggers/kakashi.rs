@@ -131,7 +131,7 @@ macro_rules! clocks {
     };
 }
 
-clocks!(Ordered "", Unordered " Unordered");
+clocks!(Counter "", Ordered " Ordered");
 
 const COMMON: Contender = Contender {
     name: "",
