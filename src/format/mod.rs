@@ -2,7 +2,6 @@
 //!
 //! A text line is `time LEVEL target file:line [thread] message key=value ...`, one line whatever the
 //! values hold: what could end a line or drive a terminal is escaped (`escape.rs`).
-#![forbid(unsafe_code)]
 
 mod escape;
 mod float;

@@ -13,8 +13,6 @@
 //! two narrow stores wrote cannot be forwarded; [`decimal8`] makes the digits in a register, which
 //! go into the output in one store.
 
-#![forbid(unsafe_code)]
-
 use crate::number::{ASCII_ZEROS, decimal8};
 
 /// A slice that is filled from the front. Bytes beyond [`Out::len`] are scratch.
@@ -123,24 +121,22 @@ impl<'a> Out<'a> {
         Some(room)
     }
 
-    /// Appends the first `len` bytes of `source`, in pieces of 32: what lies behind them is copied along, and
-    /// written over by the next push.
+    /// A pen at the end of the output, for `most` bytes; `None` when there are not that many left, and
+    /// [`Pen::BEYOND`] more.
     #[inline(always)]
-    pub(crate) fn push_wide(&mut self, source: &[u8], len: usize) {
-        let mut at = 0;
-        while at < len {
-            let from = source.get(at..).and_then(|rest| rest.first_chunk::<32>());
-            let to = self.buf.get_mut(self.len + at..).and_then(|room| room.first_chunk_mut::<32>());
-            match (from, to) {
-                (Some(from), Some(to)) => *to = *from,
-                _ => {
-                    self.len += at;
-                    return self.push(source.get(at..len).unwrap_or_default());
-                }
-            }
-            at += 32;
-        }
-        self.len += len;
+    pub(crate) fn pen(&mut self, most: usize) -> Option<Pen> {
+        let room = self.buf.get_mut(self.len..)?;
+        (room.len() >= most + Pen::BEYOND).then(|| Pen { at: room.as_mut_ptr() })
+    }
+
+    /// What the pen wrote belongs to the output.
+    ///
+    /// # Safety
+    /// The pen is the last that this output gave, and nothing was pushed since.
+    #[inline(always)]
+    pub(crate) unsafe fn put_down(&mut self, pen: Pen) {
+        // SAFETY: both point into `buf`, the pen not before its start.
+        self.len = unsafe { pen.at.offset_from_unsigned(self.buf.as_ptr()) };
     }
 
     /// Appends a short text, in one go while 24 bytes are free.
@@ -213,6 +209,52 @@ impl<'a> Out<'a> {
         self.buf[self.len..][..fits].copy_from_slice(&bytes[..fits]);
         self.len += fits;
         self.overflowed = true;
+    }
+}
+
+/// Writes without a look at the room for each piece: whoever takes it up has asked for all of it.
+///
+/// Decision: a line of three numbers is seven texts and numbers of lengths known only at run time. A check of the
+/// room, a copy by length and a length in memory cost each of them some twenty instructions; here it is a few wide
+/// stores at a pointer that stays in a register.
+pub(crate) struct Pen {
+    at: *mut u8,
+}
+
+impl Pen {
+    /// What a piece may be copied along with behind its end; the next one is written over it.
+    pub(crate) const BEYOND: usize = 32;
+
+    /// Appends the first `len` bytes at `source`, in pieces of 32.
+    ///
+    /// # Safety
+    /// `len` bytes of what the pen was asked for are left, and `len` rounded up to a multiple of 32 is readable.
+    #[inline(always)]
+    pub(crate) unsafe fn wide(&mut self, source: *const u8, len: usize) {
+        let mut at = 0;
+        while at < len {
+            // SAFETY: as the caller promised; the room goes on for `BEYOND` bytes.
+            unsafe {
+                let piece = source.add(at).cast::<[u8; 32]>().read_unaligned();
+                self.at.add(at).cast::<[u8; 32]>().write_unaligned(piece);
+            }
+            at += 32;
+        }
+        // SAFETY: as above.
+        self.at = unsafe { self.at.add(len) };
+    }
+
+    /// Appends a short text.
+    ///
+    /// # Safety
+    /// `len` is at most 24, and as many bytes of what the pen was asked for are left.
+    #[inline(always)]
+    pub(crate) unsafe fn short(&mut self, words: [u64; 3], len: usize) {
+        // SAFETY: as the caller promised; the room goes on for `BEYOND` bytes.
+        unsafe {
+            self.at.cast::<[u8; 24]>().write_unaligned(core::mem::transmute(words.map(u64::to_le)));
+            self.at = self.at.add(len);
+        }
     }
 }
 

@@ -7,13 +7,13 @@
 //!
 //! A record's values are decoded where they go, rather than into an array first: they are matched once, by their tag.
 //! Any bytes are rendered to something harmless here, too; `fuzz.rs` holds both ways against each other.
-#![forbid(unsafe_code)]
 
 use super::escape::{push_escaped, push_quoted};
-use super::out::Out;
-use super::{LineCache, LineHead, float, push_origin, push_short_float, push_value};
+use super::out::{Out, Pen};
+use super::timestamp::TIMESTAMP_BYTES;
+use super::{LineCache, LineHead, MAX_EXPANSION, float, push_origin, push_value};
 use crate::callsite::{Callsite, Piece};
-use crate::number::{self, Short};
+use crate::number::{self, ASCII_ZEROS, Short};
 use crate::record::{Kind, PLAIN, PREFORMATTED, Record, Value, decode_cell};
 
 /// Plans of one thread.
@@ -22,8 +22,8 @@ const PLANS: usize = 64;
 const TEXT: usize = 256;
 /// Values of a plan.
 const VALUES: usize = 8;
-/// What `push_wide` may read beyond a text.
-const BEYOND: usize = 32;
+/// What a pen may read beyond a text.
+const BEYOND: usize = Pen::BEYOND;
 
 #[derive(Clone)]
 struct Plan {
@@ -87,10 +87,10 @@ impl Plans {
         if (plan.callsite, plan.logger) != (record.callsite, record.logger) || plan.state == State::Empty {
             plan.make(callsite, record, &head());
         }
-        // The most that the values below can come to; a line that might not fit is cut where it is rendered piece
-        // by piece.
-        let most = TEXT + 64 + VALUES * 420 + record.len() * super::MAX_EXPANSION;
-        if plan.state == State::Ready && out.remaining() > most {
+        // A line that might not fit is cut where it is rendered piece by piece.
+        if plan.state == State::Ready
+            && out.remaining() > TIMESTAMP_BYTES + Plan::MOST + record.len() * MAX_EXPANSION
+        {
             cache.time.push(out, ns);
             plan.render(out, record);
         } else {
@@ -100,6 +100,9 @@ impl Plans {
 }
 
 impl Plan {
+    /// The most that a line comes to but for its time, and texts of values: a pen is asked for as much at a time.
+    const MOST: usize = TEXT + VALUES * 24 + BEYOND;
+
     #[cold]
     #[inline(never)]
     fn make(&mut self, callsite: &Callsite, record: &Record<'_>, head: &LineHead<'_>) {
@@ -149,66 +152,84 @@ impl Plan {
 
     #[inline(always)]
     fn render(&self, out: &mut Out<'_>, record: &Record<'_>) {
+        let Some(mut pen) = out.pen(Self::MOST) else { return };
         let mut stream = record.stream(false, self.values.into());
         let mut start = 0;
         for at in 0..usize::from(self.values).min(VALUES) {
-            let end = usize::from(self.ends[at]);
-            out.push_wide(self.texts.get(start..).unwrap_or_default(), end.saturating_sub(start));
-            start = end;
+            start = self.text(&mut pen, start, at);
             let (tag, len, cell) = stream.next();
+            if let Some(number) = number_of(tag, len, cell) {
+                // SAFETY: a number has at most 24 bytes, of which `MOST` counts `VALUES` times as many.
+                unsafe { pen.short(number.words, usize::from(number.len).min(24)) };
+                continue;
+            }
+            // SAFETY: the pen is the one that the output gave.
+            unsafe { out.put_down(pen) };
             let push_text = if self.fields >> at & 1 == 0 { push_escaped } else { push_quoted };
             match Kind::of(tag) {
-                Kind::Str | Kind::Display | Kind::Debug if !cell.is_empty() => {
-                    match stream.text(Kind::of(tag), cell) {
+                kind @ (Kind::Str | Kind::Display | Kind::Debug) if !cell.is_empty() => {
+                    match stream.text(kind, cell) {
                         Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
                         value => push_value(out, &value, push_text),
                     }
                 }
-                _ if push_number(out, tag, len, cell) => {}
                 _ => push_value(out, &decode_cell(tag, len, cell), push_text),
             }
+            match out.pen(Self::MOST) {
+                Some(again) => pen = again,
+                // Only an odd record comes here: no room is left, and the line ends as it is.
+                None => return out.end_line(),
+            }
         }
-        let end = usize::from(self.ends[usize::from(self.values).min(VALUES)]);
-        out.push_wide(self.texts.get(start..).unwrap_or_default(), end.saturating_sub(start));
+        self.text(&mut pen, start, usize::from(self.values).min(VALUES));
+        // SAFETY: the pen is the one that the output gave.
+        unsafe { out.put_down(pen) };
+    }
+
+    /// Writes the text before value `at`, which begins at `start`, and returns its end.
+    #[inline(always)]
+    fn text(&self, pen: &mut Pen, start: usize, at: usize) -> usize {
+        let end = usize::from(self.ends[at]);
+        if start <= end && end <= TEXT {
+            // SAFETY: the texts of a line are `TEXT` bytes at most, which `MOST` counts; as many are readable, and
+            // `BEYOND` more.
+            unsafe { pen.wide(self.texts.as_ptr().add(start), end - start) };
+        }
+        end
     }
 }
 
-/// Appends a number of at most 64 bits, if that is what the cell holds and nothing is odd about it.
+/// The text of a number of at most 64 bits, if that is what the cell holds and nothing is odd about it.
 #[inline(always)]
-fn push_number(out: &mut Out<'_>, tag: u8, len: u8, cell: &[u8]) -> bool {
-    let Some(first) = cell.first_chunk() else { return false };
-    let low = u64::from_le_bytes(*first);
+fn number_of(tag: u8, len: u8, cell: &[u8]) -> Option<Short> {
+    let low = u64::from_le_bytes(*cell.first_chunk()?);
     if tag & PREFORMATTED == 0 {
-        match Kind::of(tag) {
-            Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => push_integer(out, false, low),
+        return match Kind::of(tag) {
+            Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => Some(integer(false, low)),
             Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => {
-                push_integer(out, (low as i64) < 0, (low as i64).unsigned_abs());
+                Some(integer((low as i64) < 0, (low as i64).unsigned_abs()))
             }
-            Kind::F64 => push_short_float(out, number::f64_text(f64::from_bits(low))),
-            _ => return false,
-        }
-        return true;
+            Kind::F64 => Some(number::f64_text(f64::from_bits(low))).filter(|text| text.plain),
+            _ => None,
+        };
     }
     let (float, len) = match Kind::of(tag) {
         Kind::F32 | Kind::F64 if len & PLAIN != 0 => (true, len & !PLAIN),
         Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => {
             (false, len)
         }
-        _ => return false,
+        _ => return None,
     };
-    let word = |at: usize| {
-        cell.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
+    let word = |at: usize| match cell.get(at..).and_then(|rest| rest.first_chunk()) {
+        Some(word) => u64::from_le_bytes(*word),
+        None => 0,
     };
     let words = [low, word(8), word(16)];
-    let len = usize::from(len);
-    if len == 0
-        || len > cell.len()
-        || !words.iter().enumerate().all(|(at, &word)| is_number(word, len, at * 8, float))
-    {
-        return false;
-    }
-    out.push_short(words, len);
-    true
+    let fits = len != 0 && usize::from(len) <= cell.len();
+    let is_number = is_number(words[0], len.into(), 0, float)
+        && (len <= 8
+            || (is_number(words[1], len.into(), 8, float) && is_number(words[2], len.into(), 16, float)));
+    (fits && is_number).then_some(Short { words, len, plain: true })
 }
 
 /// Whether the bytes of a word that belong to a text of `len` bytes, the first of them at `at`, are digits, a sign, or
@@ -233,14 +254,11 @@ fn is_number(word: u64, len: usize, at: usize, float: bool) -> bool {
             && kept >> (8 * rest.trailing_zeros()) as u8 & 0xFF == u64::from(b'.'))
 }
 
-const ASCII_ZEROS: u64 = number::ASCII_ZEROS;
-
 #[inline(always)]
-fn push_integer(out: &mut Out<'_>, negative: bool, n: u64) {
-    let Short { words, len, .. } = if n < 10_000_000_000_000_000 {
+fn integer(negative: bool, n: u64) -> Short {
+    if n < 10_000_000_000_000_000 {
         number::integer_text(negative, n)
     } else {
         number::long_integer_text(negative, n)
-    };
-    out.push_short(words, len.into());
+    }
 }
