@@ -141,7 +141,7 @@ pub(crate) enum Value<'a> {
     Signed128(i128),
     F32(f32),
     F64(f64),
-    /// A number as it stands in a line.
+    /// A number as it stands in a line; of a damaged record, some digits and punctuation.
     Number(&'a [u8]),
     /// A float as `zmij` wrote it.
     Float(&'a [u8]),
@@ -192,11 +192,12 @@ impl<'a> Record<'a> {
         thread
     }
 
-    /// The values one after the other, of which there are `count`.
+    /// The values one after the other, of which there are `count`, at most eight.
     #[inline(always)]
-    pub(crate) fn stream(&self, shared: bool, count: usize) -> Stream<'a> {
-        let header = if shared { SHARED_HEADER } else { HEADER };
-        Stream { record: *self, header, count, at: 0, cell: header + metas(count), text: 0 }
+    pub(crate) fn stream(&self, count: usize) -> Stream<'a> {
+        let (low, high) = (word(self.bytes, HEADER), word(self.bytes, HEADER + 8));
+        let metas_ahead = u128::from(low) | u128::from(high) << 64;
+        Stream { bytes: self.bytes, metas: metas_ahead, left: count, cell: HEADER + metas(count), text: 0 }
     }
 
     /// Decodes `count` values into `out`, or as many as it has room for, and returns how many.
@@ -258,47 +259,74 @@ static CELLS: [u8; 256] = {
 };
 
 /// Walks over the values of a record in their order, without a place to put them.
+#[derive(Clone, Copy)]
 pub(crate) struct Stream<'a> {
-    record: Record<'a>,
-    header: usize,
-    count: usize,
-    at: usize,
+    bytes: &'a [u8],
+    /// The metas of the values to come, the next one's in the low bits.
+    metas: u128,
+    left: usize,
     cell: usize,
     /// Where the next text is; 0 before the first one was asked for.
     text: usize,
 }
 
+/// A value as it lies in the record.
+#[derive(Clone, Copy)]
+pub(crate) struct Raw {
+    pub(crate) tag: u8,
+    pub(crate) len: u8,
+    /// Where its cell is, and how many bytes it has.
+    cell: usize,
+    size: usize,
+}
+
 impl<'a> Stream<'a> {
-    /// The next value's tag, length and cell; an empty cell where the record is too short.
     #[inline(always)]
-    pub(crate) fn next(&mut self) -> (u8, u8, &'a [u8]) {
-        let meta = self.header + self.at * 2;
-        let (tag, len) = match self.record.bytes.get(meta..meta + 2) {
-            Some(&[tag, len]) => (tag, len),
-            _ => (0, 0),
-        };
+    pub(crate) fn next(&mut self) -> Raw {
+        let (tag, len) = (self.metas as u8, (self.metas >> 8) as u8);
+        self.metas >>= 16;
+        self.left = self.left.saturating_sub(1);
         let size = if tag & !PREFORMATTED == 0 { len as usize * 8 } else { CELLS[tag as usize] as usize };
-        let cell = self.record.bytes.get(self.cell..self.cell + size).unwrap_or_default();
-        self.at += 1;
+        let cell = self.cell;
         self.cell += size;
-        (tag, len, cell)
+        Raw { tag, len, cell, size }
     }
 
-    /// The text whose cell was the last.
+    /// Three words from where the value's cell begins, whatever its size; `None` near the record's end.
     #[inline(always)]
-    pub(crate) fn text(&mut self, kind: Kind, cell: &[u8]) -> Value<'a> {
+    pub(crate) fn words(&self, raw: Raw) -> Option<[u64; 3]> {
+        let bytes = self.bytes.get(raw.cell..)?.first_chunk::<24>()?;
+        let word = |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
+        Some([word(0), word(8), word(16)])
+    }
+
+    /// The value's cell; nothing where the record is too short.
+    pub(crate) fn cell(&self, raw: Raw) -> &'a [u8] {
+        self.bytes.get(raw.cell..raw.cell + raw.size).unwrap_or_default()
+    }
+
+    /// The text of the value that came last.
+    #[inline(always)]
+    pub(crate) fn text(&mut self, raw: Raw) -> Value<'a> {
         if self.text == 0 {
             // Texts begin behind the last cell.
-            let mut behind = Stream { record: self.record, ..*self };
-            while behind.at < behind.count {
+            let mut behind = *self;
+            while behind.left != 0 {
                 behind.next();
             }
             self.text = behind.cell;
         }
-        let (value, padded) = self.record.text(kind, word(cell, 0), self.text);
+        let record = Record { callsite: 0, logger: 0, bytes: self.bytes };
+        let (value, padded) = record.text(Kind::of(raw.tag), word(self.bytes, raw.cell), self.text);
         self.text += padded;
         value
     }
+}
+
+/// Bytes of a number's text that are harmless: digits and punctuation. A damaged record's number may be none.
+#[inline(always)]
+pub(crate) fn is_of_number(byte: u8) -> bool {
+    byte & 0xE0 == 0x20
 }
 
 /// Any value but a text.
@@ -326,10 +354,9 @@ fn decode(kind: Kind, preformatted: bool, len: u8, cell: &[u8]) -> Value<'_> {
         let plain = !float || len & PLAIN != 0;
         let len = if float { len & !PLAIN } else { len };
         let Some(text) = cell.get(..len as usize) else { return Value::Damaged };
-        // Digits, a sign and a point: whatever else stands there was not written by us.
-        let of_number = |&byte: &u8| byte.is_ascii_digit() || byte == b'-' || (float && byte == b'.');
         return match kind {
-            _ if plain && len > 0 && text.iter().all(of_number) => Value::Number(text),
+            // Whatever else stands there was not written by us.
+            _ if plain && len > 0 && text.iter().all(|&byte| is_of_number(byte)) => Value::Number(text),
             _ if float => Value::Float(text),
             _ => Value::Damaged,
         };

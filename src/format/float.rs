@@ -56,8 +56,8 @@ fn is_plain(text: &[u8]) -> bool {
 }
 
 /// One bit per byte, the first in the lowest: set if it is not a digit.
-#[inline(always)]
-pub(super) fn others(bytes: [u8; 8]) -> u32 {
+#[inline]
+fn others(bytes: [u8; 8]) -> u32 {
     const HIGH: u64 = 0x8080_8080_8080_8080;
     let offset = u64::from_le_bytes(bytes) ^ ASCII_ZEROS;
     // Above 9, adding 0x76 reaches the high bit; no sum leaves its byte.

@@ -11,10 +11,10 @@
 use super::escape::{push_escaped, push_quoted};
 use super::out::{Out, Pen};
 use super::timestamp::TIMESTAMP_BYTES;
-use super::{LineCache, LineHead, MAX_EXPANSION, float, push_origin, push_value};
+use super::{LineCache, LineHead, MAX_EXPANSION, push_origin, push_value};
 use crate::callsite::{Callsite, Piece};
-use crate::number::{self, ASCII_ZEROS, Short};
-use crate::record::{Kind, PLAIN, PREFORMATTED, Record, Value, decode_cell};
+use crate::number::{self, Short};
+use crate::record::{Kind, PLAIN, PREFORMATTED, Raw, Record, Value, decode_cell};
 
 /// Plans of one thread.
 const PLANS: usize = 64;
@@ -153,27 +153,30 @@ impl Plan {
     #[inline(always)]
     fn render(&self, out: &mut Out<'_>, record: &Record<'_>) {
         let Some(mut pen) = out.pen(Self::MOST) else { return };
-        let mut stream = record.stream(false, self.values.into());
-        let mut start = 0;
-        for at in 0..usize::from(self.values).min(VALUES) {
+        let values = usize::from(self.values).min(VALUES);
+        let mut stream = record.stream(values);
+        let (mut start, mut at) = (0, 0);
+        while at < values {
             start = self.text(&mut pen, start, at);
-            let (tag, len, cell) = stream.next();
-            if let Some(number) = number_of(tag, len, cell) {
+            let raw = stream.next();
+            let field = self.fields >> at & 1 != 0;
+            at += 1;
+            if let Some(number) = stream.words(raw).and_then(|words| number_of(raw, words)) {
                 // SAFETY: a number has at most 24 bytes, of which `MOST` counts `VALUES` times as many.
                 unsafe { pen.short(number.words, usize::from(number.len).min(24)) };
                 continue;
             }
             // SAFETY: the pen is the one that the output gave.
             unsafe { out.put_down(pen) };
-            let push_text = if self.fields >> at & 1 == 0 { push_escaped } else { push_quoted };
-            match Kind::of(tag) {
-                kind @ (Kind::Str | Kind::Display | Kind::Debug) if !cell.is_empty() => {
-                    match stream.text(kind, cell) {
+            let push_text = if field { push_quoted } else { push_escaped };
+            match Kind::of(raw.tag) {
+                Kind::Str | Kind::Display | Kind::Debug if !stream.cell(raw).is_empty() => {
+                    match stream.text(raw) {
                         Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
                         value => push_value(out, &value, push_text),
                     }
                 }
-                _ => push_value(out, &decode_cell(tag, len, cell), push_text),
+                _ => push_value(out, &decode_cell(raw.tag, raw.len, stream.cell(raw)), push_text),
             }
             match out.pen(Self::MOST) {
                 Some(again) => pen = again,
@@ -181,7 +184,7 @@ impl Plan {
                 None => return out.end_line(),
             }
         }
-        self.text(&mut pen, start, usize::from(self.values).min(VALUES));
+        self.text(&mut pen, start, values);
         // SAFETY: the pen is the one that the output gave.
         unsafe { out.put_down(pen) };
     }
@@ -199,60 +202,51 @@ impl Plan {
     }
 }
 
-/// The text of a number of at most 64 bits, if that is what the cell holds and nothing is odd about it.
+/// The text of a number of at most 64 bits, if that is what the cell holds, which begins with `words`, and nothing is
+/// odd about it.
 #[inline(always)]
-fn number_of(tag: u8, len: u8, cell: &[u8]) -> Option<Short> {
-    let low = u64::from_le_bytes(*cell.first_chunk()?);
-    if tag & PREFORMATTED == 0 {
-        return match Kind::of(tag) {
-            Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => Some(integer(false, low)),
+fn number_of(raw: Raw, words: [u64; 3]) -> Option<Short> {
+    if raw.tag & PREFORMATTED == 0 {
+        return match Kind::of(raw.tag) {
+            Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => Some(integer(false, words[0])),
             Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => {
-                Some(integer((low as i64) < 0, (low as i64).unsigned_abs()))
+                Some(integer((words[0] as i64) < 0, (words[0] as i64).unsigned_abs()))
             }
-            Kind::F64 => Some(number::f64_text(f64::from_bits(low))).filter(|text| text.plain),
+            Kind::F64 => Some(number::f64_text(f64::from_bits(words[0]))).filter(|text| text.plain),
             _ => None,
         };
     }
-    let (float, len) = match Kind::of(tag) {
-        Kind::F32 | Kind::F64 if len & PLAIN != 0 => (true, len & !PLAIN),
-        Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 | Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => {
-            (false, len)
-        }
+    let (most, len) = match Kind::of(raw.tag) {
+        Kind::F32 | Kind::F64 if raw.len & PLAIN != 0 => (24, raw.len & !PLAIN),
+        Kind::U64 | Kind::I64 => (24, raw.len),
+        Kind::U32 | Kind::I32 => (16, raw.len),
+        Kind::U8 | Kind::U16 | Kind::I8 | Kind::I16 => (8, raw.len),
         _ => return None,
     };
-    let word = |at: usize| match cell.get(at..).and_then(|rest| rest.first_chunk()) {
-        Some(word) => u64::from_le_bytes(*word),
-        None => 0,
-    };
-    let words = [low, word(8), word(16)];
-    let fits = len != 0 && usize::from(len) <= cell.len();
-    let is_number = is_number(words[0], len.into(), 0, float)
-        && (len <= 8
-            || (is_number(words[1], len.into(), 8, float) && is_number(words[2], len.into(), 16, float)));
-    (fits && is_number).then_some(Short { words, len, plain: true })
+    // Bytes behind the text mean nothing.
+    let kept = KEPT.get(usize::from(len))?;
+    let odd = (0..3).fold(0, |odd, at| odd | (words[at] ^ HARMLESS) & kept[at]);
+    (len != 0 && len <= most && odd & OTHERS == 0).then_some(Short { words, len, plain: true })
 }
 
-/// Whether the bytes of a word that belong to a text of `len` bytes, the first of them at `at`, are digits, a sign, or
-/// (of a float) a point.
-#[inline(always)]
-fn is_number(word: u64, len: usize, at: usize, float: bool) -> bool {
-    if len <= at {
-        return true;
+/// By the length of a text, the bytes of three words that belong to it.
+static KEPT: [[u64; 3]; 25] = {
+    let mut kept = [[0; 3]; 25];
+    let mut len = 0;
+    while len < 25 {
+        let mut at = 0;
+        while at < len {
+            kept[len][at / 8] |= 0xFF << (at % 8 * 8);
+            at += 1;
+        }
+        len += 1;
     }
-    let kept = if len - at >= 8 {
-        word
-    } else {
-        word & !(u64::MAX << (8 * (len - at))) | ASCII_ZEROS << (8 * (len - at))
-    };
-    let others = float::others(kept.to_le_bytes());
-    // A sign is the first byte of all; a point is one byte, wherever it is.
-    let sign = u32::from(at == 0 && kept as u8 == b'-');
-    let rest = others & !sign;
-    rest == 0
-        || (float
-            && rest.is_power_of_two()
-            && kept >> (8 * rest.trailing_zeros()) as u8 & 0xFF == u64::from(b'.'))
-}
+    kept
+};
+
+/// Digits and punctuation, `is_of_number`: 0x20 to 0x3F, in each byte.
+const HARMLESS: u64 = u64::MAX / 255 * 0x20;
+const OTHERS: u64 = u64::MAX / 255 * 0xE0;
 
 #[inline(always)]
 fn integer(negative: bool, n: u64) -> Short {
