@@ -249,9 +249,11 @@ impl Anchor {
         self.renewed = self.tick;
     }
 
-    /// To be called before a batch is rendered.
-    pub(crate) fn follow(&mut self, now: u64) {
-        if now.wrapping_sub(self.renewed) > self.ticks_per_us * 500 {
+    /// To be called each round. `rendering` says that records are at hand; while there are none, once a second
+    /// is enough, and an idle round is the cheaper.
+    pub(crate) fn follow(&mut self, now: u64, rendering: bool) {
+        let age_us = if rendering { 500 } else { 1_000_000 };
+        if now.wrapping_sub(self.renewed) > self.ticks_per_us * age_us {
             if now.wrapping_sub(self.rate_renewed) > self.ticks_per_us * 1_000_000 {
                 self.renew_rate();
             }
@@ -297,7 +299,7 @@ mod tests {
             let before = wall_ns();
             let tick = now();
             let after = wall_ns();
-            anchor.follow(tick);
+            anchor.follow(tick, true);
             let shown = anchor.unix_ns(tick);
             assert!(shown > before - 1_000_000 && shown < after + 1_000_000, "{before} {shown} {after}");
         }

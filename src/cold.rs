@@ -125,6 +125,7 @@ pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -
             if let Some(head) = handle.head.get() {
                 head.set_thread(thread::refresh());
             }
+            populate_all(handle);
             return Ok(());
         }
         BUSY => return Err(PrepareError::AllLanesTaken),
@@ -142,15 +143,19 @@ pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -
     compiler_fence(Ordering::SeqCst);
     let claimed = claim(channel, handle);
     if claimed.is_ok() {
-        // All of it: this is called ahead of the hot path.
-        region::populate(handle.scratch.get(), SCRATCH_BYTES);
-        if let Some(head) = handle.head.get() {
-            region::populate(core::ptr::from_ref(head).cast(), size_of::<LaneHead>() + size_of::<C::Ring>());
-        }
+        populate_all(handle);
     }
     compiler_fence(Ordering::SeqCst);
     handle.state.set(if claimed.is_ok() { READY } else { UNCLAIMED });
     claimed.map(|_| ())
+}
+
+/// Makes all of the thread's lane present: this is called ahead of the hot path.
+fn populate_all<C: ChannelSpec>(handle: &Handle<C>) {
+    if let Some(head) = handle.head.get() {
+        region::populate(handle.scratch.get(), SCRATCH_BYTES);
+        region::populate(core::ptr::from_ref(head).cast(), size_of::<LaneHead>() + size_of::<C::Ring>());
+    }
 }
 
 /// Counts a drop, in the thread's lane if it has one.

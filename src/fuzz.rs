@@ -4,11 +4,11 @@
 use std::collections::VecDeque;
 
 use crate::callsite::{Callsite, Field, Piece};
-use crate::format::{self, LineCache, LineHead, Out};
+use crate::format::{self, LineCache, LineHead, Out, Plans};
 use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
-use crate::record::{HEADER, Kind, MAX_VALUES, Record, meta, metas};
+use crate::record::{HEADER, Kind, MAX_VALUES, PLAIN, Record, meta, metas};
 use crate::ring::overwrite::Overwrite;
 use crate::ring::spsc::Spsc;
 use crate::ring::{Consumer, Dest, Frame, ProducerHalf, RingMemory, RingView};
@@ -85,6 +85,20 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
     format::record(&mut LineCache::new(), &mut out, &head, callsite, &record, shared);
     let len = out.len();
     buffer.truncate(len);
+    if !shared {
+        // Twice: the first line makes the plan.
+        let (mut plans, mut cache, mut planned) = (Plans::new(), LineCache::new(), vec![0; room]);
+        for _ in 0..2 {
+            let mut out = Out::new(&mut planned);
+            plans.record(&mut cache, &mut out, head.ns, callsite, &record, || head.clone());
+            let len = out.len();
+            assert_eq!(
+                String::from_utf8_lossy(&planned[..len]),
+                String::from_utf8_lossy(&buffer),
+                "a line by plan is the line piece by piece"
+            );
+        }
+    }
     let line = String::from_utf8(buffer).expect("a line is UTF-8");
     assert!(line.ends_with('\n') || room == 0, "a line has an end: {line:?}");
     let text = line.strip_suffix('\n').unwrap_or_default();
@@ -148,6 +162,11 @@ pub fn escape(bytes: &[u8]) {
     assert_eq!(message(&line), format!("{}  k={value}", escaped(false)));
 }
 
+/// A float's length as it stands in its meta.
+fn len_of(text: number::Short) -> u8 {
+    text.len | if text.plain { PLAIN } else { 0 }
+}
+
 /// A float is written as `Display` writes it, in both encodings; and a cell may hold any bytes.
 pub fn float(bytes: &[u8]) {
     let check = |kind: Kind, bits: u64, cell: &[u8], len: u8, expected: String| {
@@ -162,10 +181,10 @@ pub fn float(bytes: &[u8]) {
         // Its neighbours in the number of decimals are the interesting ones.
         for value in [value, (value * 100.0).round() / 100.0, value.round(), f64::from(value as f32)] {
             let text = number::f64_text(value);
-            check(Kind::F64, value.to_bits(), &text.bytes(), text.len, value.to_string());
+            check(Kind::F64, value.to_bits(), &text.bytes(), len_of(text), value.to_string());
             let value = value as f32;
             let text = number::f32_text(value);
-            check(Kind::F32, u64::from(value.to_bits()), &text.bytes(), text.len, value.to_string());
+            check(Kind::F32, u64::from(value.to_bits()), &text.bytes(), len_of(text), value.to_string());
         }
     }
     let len = bytes.len().min(24);

@@ -192,7 +192,8 @@ impl<'a> Record<'a> {
         thread
     }
 
-    /// The values one after the other, of which there are `count`, at most eight.
+    /// The values one after the other, of which there are `count`, at most eight. Not of a shared lane's record,
+    /// nor of one shorter than [`Stream::LEAST`].
     #[inline(always)]
     pub(crate) fn stream(&self, count: usize) -> Stream<'a> {
         let (low, high) = (word(self.bytes, HEADER), word(self.bytes, HEADER + 8));
@@ -246,10 +247,10 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Bytes of a cell by its tag, but for a `None`'s.
+/// Bytes of a cell by its tag; `BY_LEN` for a `None`, and for tags that are not ours and count as that.
 static CELLS: [u8; 256] = {
-    let mut cells = [0; 256];
-    let mut at = 0;
+    let mut cells = [BY_LEN; 256];
+    let mut at = 1;
     while at < Kind::ALL.len() {
         cells[at] = Kind::ALL[at].cell(false) as u8;
         cells[at | PREFORMATTED as usize] = Kind::ALL[at].cell(true) as u8;
@@ -257,6 +258,9 @@ static CELLS: [u8; 256] = {
     }
     cells
 };
+
+/// The cell is as many words as the meta's length says.
+const BY_LEN: u8 = u8::MAX;
 
 /// Walks over the values of a record in their order, without a place to put them.
 #[derive(Clone, Copy)]
@@ -281,12 +285,18 @@ pub(crate) struct Raw {
 }
 
 impl<'a> Stream<'a> {
+    /// Bytes of a record whose metas can be read as two words. Records of ours lie in slots of 64.
+    pub(crate) const LEAST: usize = HEADER + 16;
+
     #[inline(always)]
     pub(crate) fn next(&mut self) -> Raw {
         let (tag, len) = (self.metas as u8, (self.metas >> 8) as u8);
         self.metas >>= 16;
         self.left = self.left.saturating_sub(1);
-        let size = if tag & !PREFORMATTED == 0 { len as usize * 8 } else { CELLS[tag as usize] as usize };
+        let size = match CELLS[tag as usize] {
+            BY_LEN => len as usize * 8,
+            size => size as usize,
+        };
         let cell = self.cell;
         self.cell += size;
         Raw { tag, len, cell, size }
@@ -300,14 +310,20 @@ impl<'a> Stream<'a> {
         Some([word(0), word(8), word(16)])
     }
 
-    /// The value's cell; nothing where the record is too short.
-    pub(crate) fn cell(&self, raw: Raw) -> &'a [u8] {
-        self.bytes.get(raw.cell..raw.cell + raw.size).unwrap_or_default()
+    /// The value, if it is no text; `Damaged` where the record is too short.
+    pub(crate) fn value(&self, raw: Raw) -> Value<'a> {
+        match self.bytes.get(raw.cell..raw.cell + raw.size) {
+            Some(cell) => decode(Kind::of(raw.tag), raw.tag & PREFORMATTED != 0, raw.len, cell),
+            None => Value::Damaged,
+        }
     }
 
-    /// The text of the value that came last.
+    /// The text of the value that came last; `Damaged` where the record is too short.
     #[inline(always)]
     pub(crate) fn text(&mut self, raw: Raw) -> Value<'a> {
+        if raw.cell + raw.size > self.bytes.len() {
+            return Value::Damaged;
+        }
         if self.text == 0 {
             // Texts begin behind the last cell.
             let mut behind = *self;
@@ -327,16 +343,6 @@ impl<'a> Stream<'a> {
 #[inline(always)]
 pub(crate) fn is_of_number(byte: u8) -> bool {
     byte & 0xE0 == 0x20
-}
-
-/// Any value but a text.
-pub(crate) fn decode_cell(tag: u8, len: u8, cell: &[u8]) -> Value<'_> {
-    let kind = Kind::of(tag);
-    let preformatted = tag & PREFORMATTED != 0;
-    if cell.len() < cell_size(kind, preformatted, len) {
-        return Value::Damaged;
-    }
-    decode(kind, preformatted, len, cell)
 }
 
 /// Bytes of the cell behind a meta. A `None` keeps the place of the value that is not there, and its

@@ -21,6 +21,7 @@ pub(crate) use plan::Plans;
 use timestamp::Timestamp;
 
 /// What stands before the message.
+#[derive(Clone)]
 pub(crate) struct LineHead<'a> {
     /// Nanoseconds since 1970.
     pub(crate) ns: i64,

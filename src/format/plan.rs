@@ -14,7 +14,7 @@ use super::timestamp::TIMESTAMP_BYTES;
 use super::{LineCache, LineHead, MAX_EXPANSION, push_origin, push_value};
 use crate::callsite::{Callsite, Piece};
 use crate::number::{self, Short};
-use crate::record::{Kind, PLAIN, PREFORMATTED, Raw, Record, Value, decode_cell};
+use crate::record::{Kind, PLAIN, PREFORMATTED, Raw, Record, Stream, Value};
 
 /// Plans of one thread.
 const PLANS: usize = 64;
@@ -89,6 +89,7 @@ impl Plans {
         }
         // A line that might not fit is cut where it is rendered piece by piece.
         if plan.state == State::Ready
+            && record.len() >= Stream::LEAST
             && out.remaining() > TIMESTAMP_BYTES + Plan::MOST + record.len() * MAX_EXPANSION
         {
             cache.time.push(out, ns);
@@ -170,13 +171,11 @@ impl Plan {
             unsafe { out.put_down(pen) };
             let push_text = if field { push_quoted } else { push_escaped };
             match Kind::of(raw.tag) {
-                Kind::Str | Kind::Display | Kind::Debug if !stream.cell(raw).is_empty() => {
-                    match stream.text(raw) {
-                        Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
-                        value => push_value(out, &value, push_text),
-                    }
-                }
-                _ => push_value(out, &decode_cell(raw.tag, raw.len, stream.cell(raw)), push_text),
+                Kind::Str | Kind::Display | Kind::Debug => match stream.text(raw) {
+                    Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
+                    value => push_value(out, &value, push_text),
+                },
+                _ => push_value(out, &stream.value(raw), push_text),
             }
             match out.pen(Self::MOST) {
                 Some(again) => pen = again,

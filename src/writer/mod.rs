@@ -225,12 +225,12 @@ impl Writer {
         if sinks.deliver() {
             let now = clock::now();
             clock::advance(now);
-            self.anchor.follow(now);
             self.lanes.discover();
             let urgent = stopping.is_some() || ticket.is_some();
             let quiet = if urgent { 0 } else { NOTICE_EVERY_US * self.anchor.ticks_per_us() };
             let cutoff = now.saturating_sub(WINDOW_US * self.anchor.ticks_per_us());
             self.lanes.poll(now, cutoff, now.saturating_sub(quiet));
+            self.anchor.follow(now, urgent || self.lanes.hold_younger());
             found = self.take(sinks, cutoff);
             self.lanes.release();
             found |= self.tell_totals(sinks);
