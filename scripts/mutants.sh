@@ -90,22 +90,23 @@ spsc=src/ring/spsc.rs over=src/ring/overwrite.rs lane=src/lane.rs
 
 # The ring that refuses.
 mutant "spsc: publication Relaxed" $spsc \
-    'Self::move_to(&self.producer, value);' \
-    'let position = load_owned(&self.producer.position); self.producer.position.store(position + (value.wrapping_sub(position as usize) & Self::MASK) as u64, Ordering::Relaxed);'
+    'side.position.store(end, Ordering::Release);' 'side.position.store(end, Ordering::Relaxed);'
 mutant "spsc: read position Relaxed" $spsc \
     'Self::move_to(&self.consumer, value);' \
     'let position = load_owned(&self.consumer.position); self.consumer.position.store(position + (value.wrapping_sub(position as usize) & Self::MASK) as u64, Ordering::Relaxed);'
 mutant "spsc: consumer looks Relaxed" $spsc \
     'self.producer.position.load(Ordering::Acquire)' 'self.producer.position.load(Ordering::Relaxed)'
 mutant "spsc: producer looks Relaxed" $spsc \
-    'self.consumer.position.load(Ordering::Acquire) as usize' 'self.consumer.position.load(Ordering::Relaxed) as usize'
-mutant "spsc: credit not used up" $spsc 'self.credit -= slots;' 'let _ = slots;'
-mutant "spsc: credit not asked for again" $spsc 'self.credit = self.half.vacant_len();' 'if self.credit == 0 { self.credit = N; }'
+    'self.ring().consumer.position.load(Ordering::Acquire)' 'self.ring().consumer.position.load(Ordering::Relaxed)'
+mutant "spsc: limit a slot too far" $spsc \
+    'self.limit = self.reader_position() + N as u64;' 'self.limit = self.reader_position() + N as u64 + 1;'
+mutant "spsc: limit not asked for again" $spsc \
+    'self.limit = self.reader_position() + N as u64;' 'if self.limit == 0 { self.limit = N as u64; }'
 mutant "spsc: no filler" $spsc 'slots > 1 && slots > to_end' 'slots > 1 && slots > to_end + N'
 
 # The ring that overwrites; the letters are those of its proof.
 mutant "overwrite: publication Relaxed" $over \
-    'write.store(self.write, Ordering::Release)' 'write.store(self.write, Ordering::Relaxed)'
+    'side.write.store(end, Ordering::Release)' 'side.write.store(end, Ordering::Relaxed)'
 mutant "overwrite: poll Relaxed" $over \
     'self.snapshot = self.ring.producer.write.load(Ordering::Acquire)' \
     'self.snapshot = self.ring.producer.write.load(Ordering::Relaxed)'
@@ -117,9 +118,9 @@ mutant "overwrite: A, floor raised too little" $over \
 mutant "overwrite: B, words Relaxed" $over \
     'store(word, Ordering::Release)' 'store(word, Ordering::Relaxed)'
 mutant "overwrite: B, sequence number Relaxed" $over \
-    '        self.ring.word(position, 0).store(self.sequence, Ordering::Release);
+    '        self.ring.word(position, 0).store(self.sequence(), Ordering::Release);
         let dest' \
-    '        self.ring.word(position, 0).store(self.sequence, Ordering::Relaxed);
+    '        self.ring.word(position, 0).store(self.sequence(), Ordering::Relaxed);
         let dest'
 mutant "overwrite: B, filler Relaxed" $over \
     'self.ring.word(position, PREFIX).store(Frame::filler(filler).0, Ordering::Release)' \

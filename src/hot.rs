@@ -4,6 +4,10 @@
 //! stores, one Release store that publishes them, and a hint that fetches the lines of a later call. There is no
 //! allocation, no lock, no system call, and, but under the policies that wait, no loop.
 //!
+//! Decision: all of it is inlined into the statement. As a function of its own (for values that become text, whose
+//! code is long) it was 5 to 9 ns slower, since the values go through memory: 2 ints + text 36 ns instead of 27. The
+//! price is that a function with little but such a statement saves its registers before the level check.
+//!
 //! *Re-entrancy.* User code (`Display`, `Debug`) runs before anything is reserved; what it logs is a
 //! call like any other. While the lane is in use its state is `BUSY`, which only a signal handler can
 //! see: its call goes to the shared lane without waiting, or is dropped as `reentrant`. The state is

@@ -52,8 +52,14 @@ fn words(bytes: usize, prefix: usize) -> Vec<usize> {
     if bytes < 64 { (8..=last).step_by(8).collect() } else { vec![8, last] }
 }
 
+/// As a call does it: by what is known first, then by asking.
 fn push<P: ProducerHalf>(producer: &mut P, slots: usize, user: u64, written: &[usize]) -> bool {
-    let Some(grant) = producer.reserve(slots) else { return false };
+    let half: *mut P = producer;
+    // SAFETY: one grant at a time: the first is none when the second is asked for, which the borrow checker does
+    // not see.
+    let Some(grant) = (unsafe { (*half).reserve_known(slots).or_else(|| (*half).reserve(slots)) }) else {
+        return false;
+    };
     for &offset in written {
         // SAFETY: within the frame.
         unsafe { grant.dest().put(offset, user) };

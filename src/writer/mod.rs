@@ -5,6 +5,10 @@
 //! staging, give the slots back, and only then write. What a sink has not taken stays in staging, and
 //! no further round takes records meanwhile.
 //!
+//! Decision: callers that wait for room are woken whenever slots are given back, not only when half of the ring is
+//! free: that saved four wakes of five and no time (4.0 to 5.6 million lines a second either way). Batches of 256 KiB
+//! instead of 128 gained 2 %, and hold a caller up for twice as long.
+//!
 //! *Order.* Within a lane it is the ring's. Across lanes it is by tick, and what is newer than the tick of
 //! the round is left for the next: so a record cannot be written before one whose call had returned
 //! when its own began. A record whose thread lost the processor between tick and publication for longer
