@@ -34,10 +34,12 @@
 //! # Order
 //!
 //! Within a thread, lines are in program order. Between threads, a call that returned before another one
-//! began comes first (with [`Clock::Ordered`], the default). Overlapping calls are in the order of their
-//! ticks, and a record is held back for some microseconds so that another one can come before it. A thread
-//! that loses the processor between reading the clock and publishing may come too late for that: its record
-//! is written at once, with its own time, and counted as `late`.
+//! began comes first; with the default [`Clock`] not always so where the second thread has learned of the first
+//! one's call by a spinning load within some 100 ns of it, since a processor reads its counter ahead of such a load.
+//! [`Clock::Ordered`] forbids that. Overlapping calls are in the order of their ticks, and a record is held back for
+//! some microseconds so that another one can come before it. A thread that loses the processor between reading the
+//! clock and publishing may come too late for that: its record is written at once, with its own time, and counted as
+//! `late`.
 //!
 //! # Calls within calls
 //!
