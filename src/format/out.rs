@@ -126,7 +126,7 @@ impl<'a> Out<'a> {
     #[inline(always)]
     pub(crate) fn pen(&mut self, most: usize) -> Option<Pen> {
         let room = self.buf.get_mut(self.len..)?;
-        (room.len() >= most + Pen::BEYOND).then(|| Pen { at: room.as_mut_ptr() })
+        (room.len() >= most + Pen::BEYOND).then_some(Pen { at: room.as_mut_ptr() })
     }
 
     /// What the pen wrote belongs to the output.
@@ -252,7 +252,7 @@ impl Pen {
     pub(crate) unsafe fn short(&mut self, words: [u64; 3], len: usize) {
         // SAFETY: as the caller promised; the room goes on for `BEYOND` bytes.
         unsafe {
-            self.at.cast::<[u8; 24]>().write_unaligned(core::mem::transmute(words.map(u64::to_le)));
+            self.at.cast::<[u64; 3]>().write_unaligned(words.map(u64::to_le));
             self.at = self.at.add(len);
         }
     }

@@ -260,8 +260,7 @@ impl Writer {
             };
             // This lane's records up to the next lane's first one.
             found = true;
-            loop {
-                let Some(tick) = self.lanes.cursor(lane).tick_up_to(limit) else { break };
+            while let Some(tick) = self.lanes.cursor(lane).tick_up_to(limit) {
                 self.tell_lane(sinks, lane, Some(tick));
                 self.write_records(sinks, lane, limit);
                 if sinks.staged_bytes() >= BATCH_BYTES {
