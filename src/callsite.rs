@@ -89,8 +89,8 @@ impl Callsite {
         }
     }
 
-    /// Whether records of this statement are wanted at this moment; of one that names a logger with a level of its
-    /// own, that level decides.
+    /// Whether records of this statement may be wanted at this moment. One that names a channel or a logger can be
+    /// refused all the same: it counts as enabled when the level of any logger lets it pass.
     pub fn is_enabled(&self) -> bool {
         self.switch() != 0
     }
@@ -103,7 +103,8 @@ impl Callsite {
         self.switch.load(Ordering::Relaxed)
     }
 
-    /// Turns this one statement on or off; the next `set_level` decides anew.
+    /// Turns this one statement on or off; the next `set_level`, of a logger or of all, decides anew. A logger with a
+    /// level of its own goes by that.
     pub fn set_enabled(&self, enabled: bool) {
         self.switch.store(if enabled { ON } else { 0 }, Ordering::Relaxed);
     }

@@ -2,7 +2,7 @@
 //!
 //! A tick is what `quanta` finds to be the fastest clock: the TSC where it is invariant (x86_64), the
 //! virtual counter (aarch64), else the monotonic clock. The writer turns ticks into UTC by an *anchor*,
-//! a moment at which it read both clocks, renewed whenever it is older than half a millisecond, so
+//! a moment at which it read both clocks, renewed before it is used when it is older than half a millisecond, so
 //! that the shown time follows the system's clock, steps included.
 //!
 //! Decision: the counter is read without a fence unless asked otherwise ([`Clock::Ordered`]). A processor may read
@@ -24,8 +24,8 @@ use crate::sync::Line;
 /// |---|---|---|---|
 /// | `Counter` | a read of the processor's counter, some 30 cycles | to the nanosecond | a call that returned before another one began comes first, but for hand-overs by a spinning load that are closer than a cache miss (some 100 ns): of these, some in a thousand are swapped |
 /// | `Ordered` | a fence and the counter: some 25 cycles more, and what runs before the call does not overlap with it | to the nanosecond | a call that returned before another one began comes first, always |
-/// | `Coarse` | a load | that of the writer's last round: behind by at most its nap, 0.4 ms while there is something to do, 10 ms after a pause | the same, for calls further apart than that; closer ones are in the order of their lanes |
-/// | `None` | nothing | when the writer took the record | between the writer's rounds only |
+/// | `Coarse` | a load | that of the writer's last round: behind by at most its nap, 0.4 ms while there is something to do, 10 ms after a pause, or by as long as a sink holds the writer up | the same, for calls further apart than that; closer ones are in the order of their lanes, and the line that tells of drops stands behind them |
+/// | `None` | nothing | when the writer took the record | none, but for calls further apart than a round of the writer's |
 ///
 /// Within a thread the order is always the program's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]

@@ -83,7 +83,8 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: V
     let bytes = bytes::<T::Channel, V>(&values, at, UNCAPPED);
     let slots = bytes.div_ceil(T::Channel::SLOT_BYTES);
     let user = frame_user(callsite.id(), target.logger());
-    let fits = !V::VARIABLE || (slots <= T::Channel::MAX_SLOTS && !values.is_cut(UNCAPPED));
+    // Of a record without texts a constant.
+    let fits = slots <= T::Channel::MAX_SLOTS && !(V::VARIABLE && values.is_cut(UNCAPPED));
     // SAFETY: the handle is this thread's, which is in this call.
     let handle = unsafe { &*T::handle() };
     if fits && handle.state.get() == READY {

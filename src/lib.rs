@@ -26,7 +26,7 @@
 //! # The way of a record
 //!
 //! A call checks its statement's switch (one load), formats what needs `core::fmt` into the lane's scratch
-//! memory, reserves slots in this thread's ring, reads the clock, stores the values and publishes them by one
+//! memory, reads the clock, reserves slots in this thread's ring, stores the values and publishes them by one
 //! store. The writer reads the clock, polls all lanes, merges what is not newer by time, renders it into
 //! staging, gives the slots back, and writes each sink's batch. A thread's first call (or
 //! [`prepare_thread`]) claims its lane; its end gives it back. Threads for whom there is none share one.

@@ -550,6 +550,24 @@ fn a_record_that_cannot_fit_is_counted_and_the_next_one_is_written() {
     assert_eq!(kakashi::get_async_stats().dropped.no_lane, before + 10 * 3 * 4);
 }
 
+/// Numbers alone, of a size that a constant tells: three slots of four, wherever in the ring the call comes.
+#[test]
+fn numbers_that_cannot_fit_are_counted_at_every_place_of_the_ring() {
+    kakashi::channel!(static REFUSES: kakashi::Channel<64, 4, 2, kakashi::Block>);
+    kakashi::channel!(static OVERWRITES: kakashi::Channel<64, 4, 2, kakashi::DropOldest>);
+    let log = support::start();
+    let before = kakashi::get_async_stats().dropped.no_lane;
+    for n in 0..20_u64 {
+        info!(REFUSES, "{} {} {} {} {}", n, n, n, n, n);
+        info!(OVERWRITES, "{} {} {} {} {}", n, n, n, n, n);
+        info!(REFUSES, "{}", n);
+        assert_eq!(log.messages(), [n.to_string()]);
+        info!(OVERWRITES, "{}", n);
+        assert_eq!(log.messages(), [n.to_string()]);
+    }
+    assert_eq!(kakashi::get_async_stats().dropped.no_lane, before + 40);
+}
+
 #[test]
 fn the_shared_lane_gives_the_same_text() {
     let log = support::start();

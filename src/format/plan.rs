@@ -50,7 +50,13 @@ enum State {
 pub(crate) struct Plans(Box<[Plan]>);
 
 impl Plans {
+    /// None yet: the memory comes with the lane's first record, some 20 KiB.
     pub(crate) fn new() -> Self {
+        Plans(Box::new([]))
+    }
+
+    #[cold]
+    fn allocate(&mut self) {
         const EMPTY: Plan = Plan {
             callsite: 0,
             logger: 0,
@@ -60,7 +66,7 @@ impl Plans {
             ends: [0; VALUES + 1],
             texts: [0; TEXT + BEYOND],
         };
-        Plans(vec![EMPTY; PLANS].into_boxed_slice())
+        self.0 = vec![EMPTY; PLANS].into_boxed_slice();
     }
 
     /// Forgets all: the lane has another thread.
@@ -82,7 +88,11 @@ impl Plans {
         record: &Record<'_>,
         head: impl Fn() -> LineHead<'h>,
     ) {
-        let at = record.callsite as usize / size_of::<Callsite>() % PLANS;
+        if self.0.is_empty() {
+            self.allocate();
+        }
+        // One statement may be used with several loggers by turns.
+        let at = (record.callsite as usize / size_of::<Callsite>() + usize::from(record.logger)) % PLANS;
         let plan = &mut self.0[at];
         if (plan.callsite, plan.logger) != (record.callsite, record.logger) || plan.state == State::Empty {
             plan.make(callsite, record, &head());
@@ -179,7 +189,8 @@ impl Plan {
             }
             match out.pen(Self::MOST) {
                 Some(again) => pen = again,
-                // Only an odd record comes here: no room is left, and the line ends as it is.
+                // Never with a record of ours: a value that is longer than its cell says is a float written out, of at
+                // most 400 bytes, which staging keeps room for behind the longest record. The line ends as it is.
                 None => return out.end_line(),
             }
         }

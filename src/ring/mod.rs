@@ -15,7 +15,7 @@
 //!
 //! | ring | policies | producer | full |
 //! |---|---|---|---|
-//! | [`spsc::Spsc`] | `Block`, `BlockFor`, `DropNewest` | `ringbuf`'s `CachingProd` | refuses |
+//! | [`spsc::Spsc`] | `Block`, `BlockFor`, `DropNewest` | its own, guarded by `ringbuf`'s `Prod` | refuses |
 //! | [`overwrite::Overwrite`] | `DropOldest` | its own, wait-free | evicts whole frames |
 //!
 //! Decision: fillers instead of a ring mapped twice in a row (XTR). The double mapping needs a file

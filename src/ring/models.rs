@@ -137,7 +137,7 @@ mod spsc {
         });
     }
 
-    /// The credit only underestimates, and is asked for anew when it is used up: after a refusal,
+    /// The limit only underestimates, and is asked for anew when it is reached: after a refusal,
     /// released slots are found.
     #[test]
     fn a_refused_producer_finds_released_slots() {

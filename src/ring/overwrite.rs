@@ -199,6 +199,7 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
 
     #[inline(always)]
     fn reserve_known(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
+        debug_assert!(slots <= N / 2, "a frame has at most half of the slots");
         let position = self.position();
         let crosses = slots > 1 && (position as usize & (N - 1)) + slots > N;
         if position + slots as u64 > self.floor + N as u64 || crosses {

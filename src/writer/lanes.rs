@@ -351,6 +351,11 @@ impl Lanes {
         self.targets = true;
     }
 
+    /// Whether there are drops to be told of in any lane.
+    pub(super) fn have_drops(&self) -> bool {
+        self.cursors.iter().any(|cursor| cursor.has_drops(self.told_before))
+    }
+
     /// Drops are told again in lanes where they were told before this tick.
     pub(super) fn told_before(&self) -> u64 {
         self.told_before

@@ -204,6 +204,8 @@ impl Writer {
 
     /// One round; says whether there was anything to do.
     fn round(&mut self, sinks: &mut Outlets, stopping: &mut Option<Stop>) -> bool {
+        // Also while a sink fails and no records are taken.
+        clock::advance(clock::now());
         let asked = match STOP.load(Ordering::Acquire) {
             1 => Some(Stop::Close),
             2 => Some(Stop::HandOver),
@@ -228,13 +230,12 @@ impl Writer {
         let mut found = false;
         if sinks.deliver() {
             let now = clock::now();
-            clock::advance(now);
             self.lanes.discover();
             let urgent = stopping.is_some() || ticket.is_some();
             let quiet = if urgent { 0 } else { NOTICE_EVERY_US * self.anchor.ticks_per_us() };
             let cutoff = now.saturating_sub(WINDOW_US * self.anchor.ticks_per_us());
             self.lanes.poll(now, cutoff, now.saturating_sub(quiet));
-            self.anchor.follow(now, urgent || self.lanes.hold_younger());
+            self.anchor.follow(now, urgent || self.lanes.hold_younger() || self.lanes.have_drops());
             found = self.take(sinks, cutoff);
             self.lanes.release();
             found |= self.tell_totals(sinks);
