@@ -17,9 +17,9 @@ use crate::level::{Level, LevelFilter};
 /// A part of a message template.
 #[doc(hidden)]
 #[derive(Debug)]
-pub enum Piece {
+pub enum Piece<'a> {
     /// Text as it stands.
-    Literal(&'static str),
+    Literal(&'a str),
     /// The record's value of that index.
     Value(u8),
 }
@@ -27,12 +27,22 @@ pub enum Piece {
 /// A `key = value` of a macro call.
 #[doc(hidden)]
 #[derive(Debug)]
-pub struct Field {
-    pub name: &'static str,
+pub struct Field<'a> {
+    pub name: &'a str,
     /// The index of the record's value.
     pub value: u8,
     /// Whether the template names it, so that text does not repeat it.
     pub in_message: bool,
+}
+
+/// What a statement's lines are made of. A record of another program is rendered by the statements that it has left in
+/// its black box.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statement<'a> {
+    pub(crate) pieces: &'a [Piece<'a>],
+    pub(crate) fields: &'a [Field<'a>],
+    /// How many values a record of it has.
+    pub(crate) values: usize,
 }
 
 /// One log statement of this program: what [`callsites`] lists.
@@ -48,8 +58,8 @@ pub struct Callsite {
     file: &'static str,
     module: &'static str,
     template: &'static str,
-    pieces: &'static [Piece],
-    fields: &'static [Field],
+    pieces: &'static [Piece<'static>],
+    fields: &'static [Field<'static>],
 }
 
 /// The level from which on statements are on before anything was set.
@@ -71,8 +81,8 @@ impl Callsite {
         file: &'static str,
         line: u32,
         template: &'static str,
-        pieces: &'static [Piece],
-        fields: &'static [Field],
+        pieces: &'static [Piece<'static>],
+        fields: &'static [Field<'static>],
         values: u8,
     ) -> Self {
         Callsite {
@@ -139,17 +149,10 @@ impl Callsite {
         self.fields.iter().map(|field| field.name)
     }
 
-    pub(crate) fn pieces(&self) -> &'static [Piece] {
-        self.pieces
-    }
-
-    pub(crate) fn fields(&self) -> &'static [Field] {
-        self.fields
-    }
-
-    /// How many values a record of this statement has.
-    pub(crate) fn values(&self) -> usize {
-        self.values as usize
+    /// What its lines are made of.
+    #[inline]
+    pub(crate) fn statement(&self) -> Statement<'static> {
+        Statement { pieces: self.pieces, fields: self.fields, values: self.values as usize }
     }
 
     /// The offset in the section: what stands in a record.

@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
-use core::mem::{MaybeUninit, size_of};
+use core::mem::{MaybeUninit, offset_of, size_of};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
@@ -10,7 +10,7 @@ use crate::arg::{Encoding, Preformatted};
 use crate::futex::Lock;
 use crate::lane::{LaneHead, LaneRef, SCRATCH_BYTES};
 use crate::policy::{BlockFor, Policy};
-use crate::ring::{MAX_FRAME_SLOTS, RingMemory};
+use crate::ring::{MAX_FRAME_SLOTS, RingLayout, RingMemory};
 use crate::stats::{self, LaneStats, Stats};
 
 /// The most bytes of a record, its header included; more is cut.
@@ -189,12 +189,26 @@ impl<const SLOT_BYTES: usize, const SLOTS: usize, const THREADS: usize, P: Polic
     }
 }
 
+/// A channel's figures, and where what is in the memory of its lanes: for who reads them from outside.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub(crate) threads: usize,
+    pub(crate) slots: usize,
+    pub(crate) slot_bytes: usize,
+    /// Bytes from one lane to the next, and from a lane's start to its ring.
+    pub(crate) lane_bytes: usize,
+    pub(crate) ring: usize,
+    pub(crate) layout: RingLayout,
+}
+
 /// A channel, type-erased: what the region, the writer and the statistics need.
 #[doc(hidden)]
 pub trait AnyChannel: Send + Sync + 'static {
     fn channel_name(&self) -> &'static str;
     fn threads(&self) -> usize;
     fn policy(&self) -> &'static str;
+    fn shape(&self) -> Shape;
     /// Bytes of all its lanes and its scratch pool.
     fn bytes(&self) -> usize;
     /// Gives it its memory.
@@ -228,6 +242,17 @@ impl<const SLOT_BYTES: usize, const SLOTS: usize, const THREADS: usize, P: Polic
 
     fn policy(&self) -> &'static str {
         P::NAME
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            threads: THREADS,
+            slots: SLOTS,
+            slot_bytes: SLOT_BYTES,
+            lane_bytes: size_of::<Lane<<Self as ChannelSpec>::Ring>>(),
+            ring: offset_of!(Lane<<Self as ChannelSpec>::Ring>, ring),
+            layout: <Self as ChannelSpec>::Ring::LAYOUT,
+        }
     }
 
     fn bytes(&self) -> usize {

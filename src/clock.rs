@@ -206,6 +206,24 @@ pub(crate) struct Anchor {
     last: (u64, i64),
 }
 
+/// How ticks become UTC at some moment: a tick, the ns since 1970 then, and the ns per tick times 2^32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Reading {
+    pub(crate) tick: u64,
+    pub(crate) unix_ns: i64,
+    pub(crate) rate: u64,
+}
+
+impl Reading {
+    /// UTC of a tick, in ns since 1970.
+    #[inline]
+    pub(crate) fn unix_ns(&self, tick: u64) -> i64 {
+        let delta = tick.wrapping_sub(self.tick) as i64;
+        let ns = ((delta as i128 * self.rate as i128) >> 32) as i64;
+        self.unix_ns.saturating_add(ns)
+    }
+}
+
 /// Shorter steps back than this are the anchors' jitter and are not shown.
 const JITTER_NS: i64 = 1_000_000;
 
@@ -250,22 +268,28 @@ impl Anchor {
     }
 
     /// To be called each round. `rendering` says that records are at hand; while there are none, once a second
-    /// is enough, and an idle round is the cheaper.
-    pub(crate) fn follow(&mut self, now: u64, rendering: bool) {
+    /// is enough, and an idle round is the cheaper. Says whether the anchor was renewed.
+    pub(crate) fn follow(&mut self, now: u64, rendering: bool) -> bool {
         let age_us = if rendering { 500 } else { 1_000_000 };
         if now.wrapping_sub(self.renewed) > self.ticks_per_us * age_us {
             if now.wrapping_sub(self.rate_renewed) > self.ticks_per_us * 1_000_000 {
                 self.renew_rate();
             }
             self.renew();
+            return true;
         }
+        false
     }
 
     /// UTC of a tick, in ns since 1970.
     pub(crate) fn unix_ns(&self, tick: u64) -> i64 {
-        let delta = tick.wrapping_sub(self.tick) as i64;
-        let ns = ((delta as i128 * self.rate as i128) >> 32) as i64;
-        self.unix_ns.saturating_add(ns)
+        self.reading().unix_ns(tick)
+    }
+
+    /// The anchor as it is now.
+    #[inline]
+    pub(crate) fn reading(&self) -> Reading {
+        Reading { tick: self.tick, unix_ns: self.unix_ns, rate: self.rate }
     }
 
     /// The time that was shown last, for a line that belongs there.

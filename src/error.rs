@@ -44,6 +44,8 @@ pub enum StartError {
     Memory(io::Error),
     /// The writer thread could not be made.
     Thread(io::Error),
+    /// The black box could not be made, or what stands in it could not be brought into the log.
+    BlackBox(BlackBoxError),
 }
 
 impl fmt::Display for StartError {
@@ -69,6 +71,7 @@ impl fmt::Display for StartError {
             }
             StartError::Memory(source) => write!(f, "cannot reserve the memory of the rings: {source}"),
             StartError::Thread(source) => write!(f, "cannot start the writer thread: {source}"),
+            StartError::BlackBox(source) => write!(f, "{source}"),
         }
     }
 }
@@ -79,8 +82,161 @@ impl error::Error for StartError {
             StartError::Sink { source, .. } | StartError::Memory(source) | StartError::Thread(source) => {
                 Some(source)
             }
+            StartError::BlackBox(source) => source.source(),
             _ => None,
         }
+    }
+}
+
+/// What is wrong with a black box.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum BlackBoxError {
+    /// The process has logged before, so that its rings lie elsewhere.
+    TooLate {
+        /// The file that was asked for.
+        path: PathBuf,
+        /// The file that is the process's black box already, if there is one.
+        other: Option<PathBuf>,
+    },
+    /// The system refuses.
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What was being done to it.
+        doing: &'static str,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// The file does not lie on a file system in memory.
+    NotOnTmpfs {
+        /// The file.
+        path: PathBuf,
+    },
+    /// There is no room for it.
+    Space {
+        /// The file.
+        path: PathBuf,
+        /// Bytes that it takes.
+        needed: u64,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A process lives in it.
+    InUse {
+        /// The file.
+        path: PathBuf,
+        /// The process, as it numbers itself.
+        pid: u32,
+    },
+    /// The file is none of ours.
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// How one sees that.
+        why: String,
+    },
+    /// Another version of the crate has made it.
+    Version {
+        /// The file.
+        path: PathBuf,
+        /// Its layout's number.
+        found: u32,
+        /// The number that this version reads.
+        reads: u32,
+        /// The version of the crate that has made it.
+        build: String,
+    },
+    /// What stands in it cannot be.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What that is.
+        what: String,
+    },
+    /// A sink did not take what was left in it. Nothing is lost: it still stands there.
+    Recovery {
+        /// The black box.
+        path: PathBuf,
+        /// The sink's name.
+        sink: String,
+        /// The sink's error.
+        source: io::Error,
+    },
+}
+
+impl fmt::Display for BlackBoxError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            BlackBoxError::TooLate { path, other: None } => write!(
+                f,
+                "the black box `{}` comes too late: this process has logged already, and its rings lie elsewhere; \
+                 start the backend before the first log call",
+                path.display()
+            ),
+            BlackBoxError::TooLate { path, other: Some(other) } => write!(
+                f,
+                "the black box cannot be `{}`: this process has one already, `{}`, for as long as it lives",
+                path.display(),
+                other.display()
+            ),
+            BlackBoxError::Io { path, doing, source } => {
+                write!(f, "cannot {doing} the black box `{}`: {source}", path.display())
+            }
+            BlackBoxError::NotOnTmpfs { path } => write!(
+                f,
+                "the black box `{}` is not on a file system in memory, so that log calls would wait for the disk: put \
+                 it under /dev/shm, or ask for `black_box_on_disk`",
+                path.display()
+            ),
+            BlackBoxError::Space { path, needed, source } => write!(
+                f,
+                "there is no room for the black box `{}`, which takes {} MiB: {source}; make its file system larger, \
+                 or the program's channels smaller",
+                path.display(),
+                needed.div_ceil(1 << 20)
+            ),
+            BlackBoxError::InUse { path, pid } => write!(
+                f,
+                "process {pid} lives in the black box `{}`: give each process one of its own",
+                path.display()
+            ),
+            BlackBoxError::Foreign { path, why } => {
+                write!(f, "`{}` is not a black box of ours: {why}", path.display())
+            }
+            BlackBoxError::Version { path, found, reads, build } => write!(
+                f,
+                "the black box `{}` was made by version {build} of kakashi-log, with layout {found}, and this one \
+                 reads layout {reads}: recover it with the `kakashi` of that version, or remove it",
+                path.display()
+            ),
+            BlackBoxError::Damaged { path, what } => {
+                write!(f, "the black box `{}` is damaged: {what}", path.display())
+            }
+            BlackBoxError::Recovery { path, sink, source } => write!(
+                f,
+                "the sink `{sink}` does not take what the black box `{}` holds: {source}; nothing is lost, it still \
+                 stands there",
+                path.display()
+            ),
+        }
+    }
+}
+
+impl error::Error for BlackBoxError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            BlackBoxError::Io { source, .. }
+            | BlackBoxError::Space { source, .. }
+            | BlackBoxError::Recovery { source, .. } => Some(source),
+            _ => None,
+        }
+    }
+}
+
+impl From<BlackBoxError> for StartError {
+    fn from(error: BlackBoxError) -> Self {
+        StartError::BlackBox(error)
     }
 }
 

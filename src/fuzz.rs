@@ -20,7 +20,7 @@ pub type Target = fn(&[u8]);
 pub const TARGETS: [(&str, Target); 4] =
     [("decode", decode), ("escape", escape), ("float", float), ("rings", rings)];
 
-const fn field(name: &'static str, value: u8, in_message: bool) -> Field {
+const fn field(name: &'static str, value: u8, in_message: bool) -> Field<'static> {
     Field { name, value, in_message }
 }
 
@@ -28,8 +28,8 @@ const fn field(name: &'static str, value: u8, in_message: bool) -> Field {
 static CALLSITES: [Callsite; 6] = {
     const fn site(
         template: &'static str,
-        pieces: &'static [Piece],
-        fields: &'static [Field],
+        pieces: &'static [Piece<'static>],
+        fields: &'static [Field<'static>],
         values: u8,
     ) -> Callsite {
         Callsite::new(Level::Info, false, "fuzz", "src/fuzz.rs", 1, template, pieces, fields, values)
@@ -82,7 +82,7 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
         thread,
     };
     let mut out = Out::new(&mut buffer);
-    format::record(&mut LineCache::new(), &mut out, &head, callsite, &record, shared);
+    format::record(&mut LineCache::new(), &mut out, &head, callsite.statement(), &record, shared);
     let len = out.len();
     buffer.truncate(len);
     if !shared {

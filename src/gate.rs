@@ -34,14 +34,7 @@ static BELL: AtomicU32 = AtomicU32::new(0);
 /// What the backend is doing at this moment.
 pub fn state() -> State {
     // Acquire pairs with `set_state`: what was set up before (the region, the clock) is seen.
-    match STATE.load(Ordering::Acquire) {
-        0 => State::Idle,
-        1 => State::AutoStarted,
-        2 => State::Running,
-        3 => State::Stopping,
-        4 => State::Stopped,
-        _ => State::Failed,
-    }
+    State::of(STATE.load(Ordering::Acquire))
 }
 
 pub(crate) fn set_state(state: State) {
@@ -61,6 +54,17 @@ pub(crate) fn is_abandoned() -> bool {
 }
 
 impl State {
+    pub(crate) fn of(word: u32) -> State {
+        match word {
+            0 => State::Idle,
+            1 => State::AutoStarted,
+            2 => State::Running,
+            3 => State::Stopping,
+            4 => State::Stopped,
+            _ => State::Failed,
+        }
+    }
+
     /// Whether a writer takes records.
     pub(crate) fn is_open(self) -> bool {
         matches!(self, State::AutoStarted | State::Running)

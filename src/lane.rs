@@ -120,6 +120,9 @@ pub struct WriterCounters {
     pub(crate) high_water: AtomicU64,
     /// Records that no writer will take: published after a shutdown had closed the ring.
     pub(crate) late_leftover: AtomicU64,
+    /// The number of the last batch with records of this lane, and the read position behind them (`journal.rs`).
+    pub(crate) batch: AtomicU64,
+    pub(crate) batch_read: AtomicU64,
 }
 
 /// What a lane has besides its ring and its scratch area. All bytes zero is a free lane.
@@ -220,6 +223,13 @@ impl LaneHead {
         if occupied > self.writer.high_water.load(Ordering::Relaxed) {
             self.writer.high_water.store(occupied, Ordering::Relaxed);
         }
+    }
+
+    /// Notes that the records before the read position `read` are in the batch `batch`, which is not sealed yet. The
+    /// number first: a position is believed only with the number of a sealed batch.
+    pub(crate) fn note_batch(&self, batch: u64, read: u64) {
+        self.writer.batch.store(batch, Ordering::Release);
+        self.writer.batch_read.store(read, Ordering::Release);
     }
 
     pub(crate) fn add_leftover(&self, by: u64) {

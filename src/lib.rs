@@ -76,6 +76,8 @@ mod arg;
 #[cfg(not(kakashi_loom))]
 mod backend;
 #[cfg(not(kakashi_loom))]
+mod blackbox;
+#[cfg(not(kakashi_loom))]
 mod callsite;
 #[cfg(not(kakashi_loom))]
 mod channel;
@@ -93,6 +95,8 @@ mod futex;
 mod gate;
 #[cfg(not(kakashi_loom))]
 mod hot;
+#[cfg(not(kakashi_loom))]
+mod journal;
 #[cfg(not(kakashi_loom))]
 mod level;
 #[cfg(not(kakashi_loom))]
@@ -123,13 +127,15 @@ mod api {
     pub use crate::callsite::{Callsite, callsites};
     pub use crate::channel::Channel;
     pub use crate::clock::Clock;
-    pub use crate::error::{BackendError, FlushError, PrepareError, ShutdownError, StartError};
+    pub use crate::error::{
+        BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
+    };
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
-        ConsoleSink, FileSink, Format, MemorySink, NullSink, Sink, SinkId, SinkOptions, WriterSink,
+        ConsoleSink, FileSink, Format, MemorySink, NullSink, Place, Sink, SinkId, SinkOptions, WriterSink,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
     pub use crate::writer::{Idle, Retry};
@@ -154,6 +160,13 @@ static ENSURE_OPEN: fn() -> bool = backend::ensure_open;
 #[doc(hidden)]
 #[path = "fuzz.rs"]
 pub mod __fuzz;
+
+/// Reading black boxes: what the command-line tool calls. Not for use by hand: it changes without notice.
+#[cfg(not(kakashi_loom))]
+#[doc(hidden)]
+pub mod __box {
+    pub use crate::blackbox::{Event, Follow, LaneInfo, Life, Report, View, complete, find, print};
+}
 
 /// What the macros expand to. Not for use by hand: it changes without notice.
 #[cfg(not(kakashi_loom))]

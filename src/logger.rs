@@ -1,6 +1,6 @@
 //! Named loggers: an index into a table of static size, interned without allocation.
 
-use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
 
 use crate::callsite::{self, DEFAULT_LEVEL};
 use crate::futex::Lock;
@@ -27,6 +27,47 @@ static TABLE: [Entry; MAX_LOGGERS] = [const {
 }; MAX_LOGGERS];
 
 static GLOBAL: AtomicU8 = AtomicU8::new(DEFAULT_LEVEL as u8);
+
+/// Bytes of a name that another process can read; of a longer one, the rest is cut.
+const SHOWN_BYTES: usize = 120;
+
+/// The names of the loggers where another process can read them, by index.
+#[repr(C)]
+pub(crate) struct ShownNames([ShownName; MAX_LOGGERS]);
+
+#[repr(C)]
+struct ShownName {
+    /// The length; 0 of a logger that there is not, or whose name is empty.
+    len: AtomicU64,
+    text: [AtomicU64; SHOWN_BYTES / 8],
+}
+
+static SHOWN: AtomicPtr<ShownNames> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Lets the names stand in `shown`, too, from now on.
+pub(crate) fn show(shown: &'static ShownNames) {
+    SHOWN.store(core::ptr::from_ref(shown).cast_mut(), Ordering::Release);
+    // A name interned meanwhile is stored by its own thread, by this one, or by both: the same bytes.
+    fence(Ordering::SeqCst);
+    (1..MAX_LOGGERS).filter_map(|at| Some((at, name(at as u16)?))).for_each(|(at, name)| shown.put(at, name));
+}
+
+impl ShownNames {
+    /// Bytes from one name to the next; and of a name, from its length to its text.
+    pub(crate) const STRIDE: usize = size_of::<ShownName>();
+    pub(crate) const TEXT: usize = core::mem::offset_of!(ShownName, text);
+
+    fn put(&self, at: usize, name: &str) {
+        let Some(shown) = self.0.get(at) else { return };
+        let len = name.floor_char_boundary(SHOWN_BYTES);
+        for (to, part) in shown.text.iter().zip(name.as_bytes()[..len].chunks(8)) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            to.store(u64::from_le_bytes(word), Ordering::Relaxed);
+        }
+        shown.len.store(len as u64, Ordering::Release);
+    }
+}
 
 /// A named logger: four bytes, `Copy`. Its name stands in each of its records.
 ///
@@ -57,6 +98,11 @@ pub fn get_async_logger(name: &'static str) -> Logger {
             Ok(_) => {
                 // Length plus one, so that 0 means "not written yet".
                 entry.len.store(name.len() + 1, Ordering::Release);
+                fence(Ordering::SeqCst);
+                // SAFETY: `show` was given a reference for the life of the program.
+                if let Some(shown) = unsafe { SHOWN.load(Ordering::Acquire).as_ref() } {
+                    shown.put(index, name);
+                }
                 return Logger { index: index as u32 };
             }
             Err(_) if name_of(index) == name => return Logger { index: index as u32 },

@@ -5,8 +5,9 @@ use core::fmt;
 
 use crate::channel::{AnyChannel, channels, lane_indices};
 use crate::gate::{self, State};
-use crate::lane::{Cause, Drops, FREE, LaneRef};
+use crate::lane::{Cause, Drops, FREE, LaneHead, LaneRef};
 use crate::region;
+use crate::ring::RingCounts;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 /// What is counted for the backend as a whole.
@@ -267,34 +268,39 @@ pub struct LaneStats {
     refused: u64,
 }
 
+impl LaneStats {
+    pub(crate) fn of(head: &LaneHead, counts: RingCounts, shared: bool, stopped: bool) -> Self {
+        let counters = &head.producer;
+        let mut dropped = DropCauses::default();
+        dropped.add_all(&counters.drops);
+        dropped.add(Cause::Oldest, counts.evicted);
+        dropped.add(Cause::AfterShutdown, head.writer.late_leftover.load(Ordering::Relaxed));
+        let mut queue_size = counts.queued();
+        if stopped {
+            // No writer will take them: what was published after the rings were closed.
+            dropped.add(Cause::AfterShutdown, queue_size);
+            queue_size = 0;
+        }
+        LaneStats {
+            in_use: head.owner() != FREE,
+            shared,
+            thread_id: head.thread().tid,
+            messages_enqueued: counts.published,
+            queue_size,
+            dropped,
+            occupied: counts.occupied,
+            slots: counts.capacity,
+            high_water: head.writer.high_water.load(Ordering::Relaxed).max(counts.occupied),
+            truncated: counters.truncated.load(Ordering::Relaxed),
+            blocked: counters.blocked.load(Ordering::Relaxed),
+            blocked_ns: counters.blocked_ns.load(Ordering::Relaxed),
+            refused: head.drops_in_all(),
+        }
+    }
+}
+
 fn lane_stats(lane: LaneRef, stopped: bool) -> LaneStats {
-    let counts = lane.ring.counts();
-    let counters = &lane.head.producer;
-    let mut dropped = DropCauses::default();
-    dropped.add_all(&counters.drops);
-    dropped.add(Cause::Oldest, counts.evicted);
-    dropped.add(Cause::AfterShutdown, lane.head.writer.late_leftover.load(Ordering::Relaxed));
-    let mut queue_size = counts.queued();
-    if stopped {
-        // No writer will take them: what was published after the rings were closed.
-        dropped.add(Cause::AfterShutdown, queue_size);
-        queue_size = 0;
-    }
-    LaneStats {
-        in_use: lane.head.owner() != FREE,
-        shared: lane.shared,
-        thread_id: lane.head.thread().tid,
-        messages_enqueued: counts.published,
-        queue_size,
-        dropped,
-        occupied: counts.occupied,
-        slots: counts.capacity,
-        high_water: lane.head.writer.high_water.load(Ordering::Relaxed).max(counts.occupied),
-        truncated: counters.truncated.load(Ordering::Relaxed),
-        blocked: counters.blocked.load(Ordering::Relaxed),
-        blocked_ns: counters.blocked_ns.load(Ordering::Relaxed),
-        refused: lane.head.drops_in_all(),
-    }
+    LaneStats::of(lane.head, lane.ring.counts(), lane.shared, stopped)
 }
 
 /// Which lanes a [`Stats`] speaks of.
@@ -361,68 +367,18 @@ impl Stats {
     /// a whole (`messages_written`, staging, `late`, `notices`, bytes and sink errors) is left at 0, and
     /// drops without a lane are not among its drops.
     pub fn snapshot(self) -> AsyncStats {
-        let mut stats = AsyncStats {
-            state: gate::state(),
-            queue_size: 0,
-            max_queue_size: 0,
-            fullest: 0.0,
-            high_water: 0.0,
-            worker_count: 0,
-            active_workers: 0,
-            calls: 0,
-            messages_enqueued: 0,
-            messages_written: 0,
-            messages_dropped: 0,
-            dropped: DropCauses::default(),
-            truncated: 0,
-            late: 0,
-            blocked: 0,
-            blocked_ns: 0,
-            notices: 0,
-            bytes_written: 0,
-            sink_errors: 0,
-            lanes: 0,
-            lanes_in_use: 0,
-        };
+        let state = gate::state();
+        let each = |f: &mut dyn FnMut(&LaneStats)| self.each_lane(f);
         match self.scope {
             Scope::All => {
-                for totals in region::all_totals() {
-                    stats.add_totals(totals);
-                }
-                stats.lanes = channels().map(|channel| channel.threads() as u64).sum();
+                let lanes = channels().map(|channel| channel.threads() as u64).sum();
+                AsyncStats::gather(state, region::all_totals(), lanes, gate::is_abandoned(), each)
             }
-            Scope::Channel(channel) => stats.lanes = channel.threads() as u64,
+            Scope::Channel(channel) => {
+                let lanes = channel.threads() as u64;
+                AsyncStats::gather(state, core::iter::empty(), lanes, gate::is_abandoned(), each)
+            }
         }
-        // Drops without a lane were calls, too; those at exit and for want of a sink had been enqueued.
-        let mut refused = stats.dropped.no_lane
-            + stats.dropped.after_shutdown
-            + stats.dropped.reentrant
-            + stats.dropped.format_panicked;
-        self.each_lane(|lane| {
-            stats.messages_enqueued += lane.messages_enqueued;
-            stats.queue_size += lane.queue_size;
-            if lane.in_use || (lane.shared && lane.messages_enqueued != 0) {
-                stats.max_queue_size += lane.slots;
-            }
-            if lane.in_use && !lane.shared {
-                stats.lanes_in_use += 1;
-            }
-            stats.fullest = stats.fullest.max(lane.occupied as f64 / lane.slots as f64);
-            stats.high_water = stats.high_water.max(lane.high_water as f64 / lane.slots as f64);
-            for cause in Cause::ALL {
-                stats.dropped.add(cause, lane.dropped.get(cause));
-            }
-            refused += lane.refused;
-            stats.truncated += lane.truncated;
-            stats.blocked += lane.blocked;
-            stats.blocked_ns += lane.blocked_ns;
-        });
-        if gate::is_abandoned() {
-            stats.dropped.add(Cause::ExitTimeout, core::mem::take(&mut stats.queue_size));
-        }
-        stats.calls = stats.messages_enqueued + refused;
-        stats.messages_dropped = stats.dropped.total();
-        stats
     }
 
     /// Records on their way: in the rings and in staging.
@@ -459,6 +415,70 @@ impl Stats {
 }
 
 impl AsyncStats {
+    /// Adds up what is counted for the backend as a whole and in each lane.
+    pub(crate) fn gather<'t>(
+        state: State,
+        totals: impl Iterator<Item = &'t Totals>,
+        lanes: u64,
+        abandoned: bool,
+        each_lane: impl FnOnce(&mut dyn FnMut(&LaneStats)),
+    ) -> AsyncStats {
+        let mut stats = AsyncStats {
+            state,
+            queue_size: 0,
+            max_queue_size: 0,
+            fullest: 0.0,
+            high_water: 0.0,
+            worker_count: 0,
+            active_workers: 0,
+            calls: 0,
+            messages_enqueued: 0,
+            messages_written: 0,
+            messages_dropped: 0,
+            dropped: DropCauses::default(),
+            truncated: 0,
+            late: 0,
+            blocked: 0,
+            blocked_ns: 0,
+            notices: 0,
+            bytes_written: 0,
+            sink_errors: 0,
+            lanes,
+            lanes_in_use: 0,
+        };
+        totals.for_each(|totals| stats.add_totals(totals));
+        // Drops without a lane were calls, too; those at exit and for want of a sink had been enqueued.
+        let mut refused = stats.dropped.no_lane
+            + stats.dropped.after_shutdown
+            + stats.dropped.reentrant
+            + stats.dropped.format_panicked;
+        each_lane(&mut |lane| {
+            stats.messages_enqueued += lane.messages_enqueued;
+            stats.queue_size += lane.queue_size;
+            if lane.in_use || (lane.shared && lane.messages_enqueued != 0) {
+                stats.max_queue_size += lane.slots;
+            }
+            if lane.in_use && !lane.shared {
+                stats.lanes_in_use += 1;
+            }
+            stats.fullest = stats.fullest.max(lane.occupied as f64 / lane.slots as f64);
+            stats.high_water = stats.high_water.max(lane.high_water as f64 / lane.slots as f64);
+            for cause in Cause::ALL {
+                stats.dropped.add(cause, lane.dropped.get(cause));
+            }
+            refused += lane.refused;
+            stats.truncated += lane.truncated;
+            stats.blocked += lane.blocked;
+            stats.blocked_ns += lane.blocked_ns;
+        });
+        if abandoned {
+            stats.dropped.add(Cause::ExitTimeout, core::mem::take(&mut stats.queue_size));
+        }
+        stats.calls = stats.messages_enqueued + refused;
+        stats.messages_dropped = stats.dropped.total();
+        stats
+    }
+
     fn add_totals(&mut self, totals: &Totals) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Staged before written: a record moves from the one to the other.

@@ -2,22 +2,23 @@
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::Ordering;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
     CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, cores, join_writer,
     prepare, spawn,
 };
+use crate::blackbox::{self, Content};
 use crate::clock::{self, Clock};
-use crate::error::StartError;
+use crate::error::{BlackBoxError, StartError};
 use crate::futex;
 use crate::gate::{self, State};
+use crate::journal::MAX_SINKS;
 use crate::level::LevelFilter;
-use crate::region::MAX_SINKS;
 use crate::sink::{ConsoleSink, Sink, SinkOptions};
 use crate::writer::{self, Config, Idle, OnError, Outlet, Retry, SINKS, Stop};
-use crate::{logger, thread};
+use crate::{logger, region, thread};
 
 /// A backend to be started. Made by [`builder`].
 #[must_use = "a builder does nothing until it is started"]
@@ -30,6 +31,8 @@ pub struct Builder {
     shutdown_timeout: Duration,
     retry: Retry,
     on_error: Option<OnError>,
+    /// The path, and whether it may lie on a disk.
+    black_box: Option<(PathBuf, bool)>,
 }
 
 /// A backend with the default settings: level `Info`, text on standard error if no sink is added, the writer
@@ -63,6 +66,7 @@ pub fn builder() -> Builder {
         shutdown_timeout: SHUTDOWN_TIMEOUT,
         retry: Retry::default(),
         on_error: None,
+        black_box: None,
     }
 }
 
@@ -76,6 +80,7 @@ impl std::fmt::Debug for Builder {
             .field("clock", &self.clock)
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("retry", &self.retry)
+            .field("black_box", &self.black_box)
             .finish_non_exhaustive()
     }
 }
@@ -137,6 +142,29 @@ impl Builder {
         self
     }
 
+    /// Puts rings and staging into the file at `path`, which outlives the process: no record whose call has returned is
+    /// lost to a crash, an abort or `kill -9`. It must lie on tmpfs, as `/dev/shm/app.box` does, and belong to one process.
+    ///
+    /// A box that a dead process has left there is recovered first: what its log has not got goes into the sinks, and a
+    /// line says so. For a [`FileSink`](crate::FileSink) on a regular file to which nobody else appends, each record is in
+    /// the file exactly once; elsewhere at least once. `kakashi recover` does the same by hand.
+    ///
+    /// The file takes the memory that the channels can come to, at once, so that a log call never finds the file
+    /// system full. It is removed when the process exits with everything written. Log calls cost what they cost without.
+    ///
+    /// It survives the process, not the machine: what must survive that, [`sync`](crate::sync()).
+    pub fn black_box(mut self, path: impl AsRef<Path>) -> Self {
+        self.black_box = Some((path.as_ref().to_owned(), false));
+        self
+    }
+
+    /// The same on any file system. On a disk, a log call that touches a page which the kernel is just writing back waits
+    /// for the disk: milliseconds.
+    pub fn black_box_on_disk(mut self, path: impl AsRef<Path>) -> Self {
+        self.black_box = Some((path.as_ref().to_owned(), true));
+        self
+    }
+
     /// Opens the sinks and starts the writer. A default backend that a first call has started hands over:
     /// nothing is lost or written twice.
     ///
@@ -151,12 +179,15 @@ impl Builder {
         }
         let (config, level) = (Config { retry: self.retry, on_error: self.on_error }, self.level);
         // Opened without the lock: `open` is code of the user's, and may log.
-        let outlets = open_all(self.sinks)?;
+        let mut outlets = open_all(self.sinks)?;
 
         let patience = futex::deadline(self.shutdown_timeout);
         // Held for long by a shutdown with a long time-out only.
         let mut control = CONTROL.lock_until(patience).ok_or(StartError::StillStopping)?;
         refuse_if_running()?;
+        if let Some((path, on_disk)) = &self.black_box {
+            enter_black_box(path, *on_disk, &mut outlets)?;
+        }
         prepare(&mut control)?;
         let before = gate::state();
         match before {
@@ -204,6 +235,24 @@ fn refuse_if_running() -> Result<(), StartError> {
         _ if thread::is_writer() => Err(StartError::AlreadyRunning),
         _ => Ok(()),
     }
+}
+
+/// Recovers what stands in the black box, and makes it the region. A process has one box, from before its first call on.
+fn enter_black_box(path: &Path, on_disk: bool, outlets: &mut [Outlet]) -> Result<(), BlackBoxError> {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let own = blackbox::own_path();
+    if own == Some(&absolute) {
+        return Ok(());
+    }
+    if region::exists() {
+        return Err(BlackBoxError::TooLate { path: path.to_owned(), other: own.map(Path::to_owned) });
+    }
+    let claimed = blackbox::claim(path, on_disk)?;
+    if let Content::Left = claimed.content()? {
+        let mut targets: Vec<_> = outlets.iter_mut().map(Outlet::target).collect();
+        claimed.recover(&mut targets)?;
+    }
+    claimed.lay_out()
 }
 
 /// Opens the sinks in order; those opened are closed again when one fails.

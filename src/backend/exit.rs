@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{CLOSED_AT, await_writer, shutdown, shutdown_timeout};
 use crate::gate::{self, State};
-use crate::{clock, futex, stats, thread};
+use crate::{blackbox, clock, futex, stats, thread};
 
 pub(super) fn hook() {
     // SAFETY: `at_exit` is a function for the life of the program. A failure (no memory for the 33rd
@@ -14,6 +14,11 @@ pub(super) fn hook() {
 }
 
 extern "C" fn at_exit() {
+    write_what_is_queued();
+    blackbox::remove_if_clean();
+}
+
+fn write_what_is_queued() {
     let state = gate::state();
     if !state.is_open() && state != State::Stopping {
         return;

@@ -12,10 +12,10 @@ use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::{CONTROL, WRITER_RUNS};
+use super::{CONTROL, WRITER_RUNS, set_state};
 use crate::gate::{self, State};
 use crate::writer::{self, SINKS, Stop};
-use crate::{futex, region, thread, tickets};
+use crate::{blackbox, futex, region, thread, tickets};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -57,6 +57,7 @@ extern "C" fn child() {
         SINKS.force_open();
         CONTROL.force_open();
         tickets::forget();
+        blackbox::leave_in_child();
         region::forget();
     }
     for entry in crate::channel::channels() {
@@ -76,7 +77,7 @@ extern "C" fn child() {
     writer::reset_stop(Stop::No);
     writer::forget_forks();
     WRITER_RUNS.store(0, Ordering::Relaxed);
-    gate::set_state(match gate::state() {
+    set_state(match gate::state() {
         State::Stopping | State::Stopped => State::Stopped,
         _ => State::Idle,
     });

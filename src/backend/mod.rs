@@ -124,6 +124,12 @@ impl Drop for Guard {
     }
 }
 
+/// Sets the state, for this process and for those that look into its black box.
+fn set_state(state: State) {
+    gate::set_state(state);
+    region::show_state(state as u32);
+}
+
 /// Makes the rings be taken care of: starts the default backend if nothing was started yet. False when
 /// the rings are closed.
 pub(crate) fn ensure_open() -> bool {
@@ -138,7 +144,7 @@ pub(crate) fn ensure_open() -> bool {
             continue;
         }
         if let Err(error) = auto_start(&mut control) {
-            gate::set_state(State::Failed);
+            set_state(State::Failed);
             exit::say(&format!("kakashi: records are dropped: {error}"));
             return false;
         }
@@ -182,7 +188,7 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
     writer::ask_to_stop(Stop::No);
     WRITER_RUNS.store(1, Ordering::Release);
     // Calls may publish from here on; the writer will find them.
-    gate::set_state(state);
+    set_state(state);
     let blocked = SignalsBlocked::now();
     let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {
         pin(core);
@@ -191,7 +197,7 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
         if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
             region::totals().workers.store(0, Ordering::Relaxed);
             region::totals().active_workers.store(0, Ordering::Relaxed);
-            gate::set_state(State::Failed);
+            set_state(State::Failed);
             exit::say("kakashi: the writer panicked; records are dropped from now on");
         }
         WRITER_RUNS.store(0, Ordering::Release);
@@ -207,7 +213,7 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
             WRITER_RUNS.store(0, Ordering::Release);
             SINKS.lock().close();
             // The default backend that was running has left: the next call starts it again.
-            gate::set_state(if before == State::AutoStarted { State::Idle } else { before });
+            set_state(if before == State::AutoStarted { State::Idle } else { before });
             Err(StartError::Thread(error))
         }
     }
@@ -323,7 +329,7 @@ fn shutdown(timeout: Duration, generation: Option<u64>) -> Result<ShutdownReport
         State::Idle | State::Stopped | State::Failed => return Ok(ShutdownReport::now()),
         State::AutoStarted | State::Running => {
             CLOSED_AT.store(clock::monotonic_ns(), Ordering::Relaxed);
-            gate::set_state(State::Stopping);
+            set_state(State::Stopping);
             writer::ask_to_stop(Stop::Close);
         }
         State::Stopping => {}
@@ -331,6 +337,6 @@ fn shutdown(timeout: Duration, generation: Option<u64>) -> Result<ShutdownReport
     if !join_writer(&mut control, deadline) {
         return Err(timed_out());
     }
-    gate::set_state(State::Stopped);
+    set_state(State::Stopped);
     Ok(ShutdownReport::now())
 }

@@ -9,7 +9,7 @@ mod out;
 mod plan;
 mod timestamp;
 
-use crate::callsite::{Callsite, Piece};
+use crate::callsite::{Piece, Statement};
 use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
@@ -48,16 +48,16 @@ pub(crate) fn record(
     cache: &mut LineCache,
     out: &mut Out<'_>,
     head: &LineHead<'_>,
-    callsite: &Callsite,
+    statement: Statement<'_>,
     record: &Record<'_>,
     shared: bool,
 ) {
     push_head(cache, out, head);
     // Room for the usual few values is cheaper to clear than room for the most.
-    if callsite.values() <= 4 {
-        push_message(out, callsite, record, shared, &mut [Value::None; 4]);
+    if statement.values <= 4 {
+        push_message(out, statement, record, shared, &mut [Value::None; 4]);
     } else {
-        push_message(out, callsite, record, shared, &mut [Value::None; MAX_VALUES]);
+        push_message(out, statement, record, shared, &mut [Value::None; MAX_VALUES]);
     }
     out.end_line();
 }
@@ -90,6 +90,15 @@ pub(crate) fn missed_line(out: &mut Out<'_>, ns: i64, missed: u64) {
 pub(crate) fn writer_thread() -> ThreadId {
     ThreadId { tid: 0, name: *b"kakashi-writer\0\0" }
 }
+
+/// A moment as text, as it stands in a line.
+pub(crate) fn time(ns: i64) -> String {
+    let mut text = [0; timestamp::TIMESTAMP_BYTES];
+    push_time(&mut Out::new(&mut text), ns);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+pub(crate) use timestamp::parse as parse_time;
 
 /// A moment as it stands in a line.
 pub(crate) fn push_time(out: &mut Out<'_>, ns: i64) {
@@ -129,14 +138,14 @@ fn push_origin(out: &mut Out<'_>, head: &LineHead<'_>) {
 #[inline]
 fn push_message<'r>(
     out: &mut Out<'_>,
-    callsite: &Callsite,
+    statement: Statement<'_>,
     record: &Record<'r>,
     shared: bool,
     values: &mut [Value<'r>],
 ) {
-    let count = record.values(shared, callsite.values(), values);
+    let count = record.values(shared, statement.values, values);
     let values = &values[..count];
-    for piece in callsite.pieces() {
+    for piece in statement.pieces {
         match *piece {
             Piece::Literal(text) => push_escaped(out, text.as_bytes()),
             Piece::Value(at) => {
@@ -144,7 +153,7 @@ fn push_message<'r>(
             }
         }
     }
-    for field in callsite.fields() {
+    for field in statement.fields {
         if !field.in_message {
             out.push_byte(b' ');
             push_escaped(out, field.name.as_bytes());

@@ -12,7 +12,7 @@ use super::escape::{push_escaped, push_quoted};
 use super::out::{Out, Pen};
 use super::timestamp::TIMESTAMP_BYTES;
 use super::{LineCache, LineHead, MAX_EXPANSION, push_origin, push_value};
-use crate::callsite::{Callsite, Piece};
+use crate::callsite::{Callsite, Piece, Statement};
 use crate::number::{self, Short};
 use crate::record::{Kind, PLAIN, PREFORMATTED, Raw, Record, Stream, Value};
 
@@ -105,7 +105,7 @@ impl Plans {
             cache.time.push(out, ns);
             plan.render(out, record);
         } else {
-            super::record(cache, out, &head(), callsite, record, false);
+            super::record(cache, out, &head(), callsite.statement(), record, false);
         }
     }
 }
@@ -118,24 +118,25 @@ impl Plan {
     #[inline(never)]
     fn make(&mut self, callsite: &Callsite, record: &Record<'_>, head: &LineHead<'_>) {
         (self.callsite, self.logger) = (record.callsite, record.logger);
-        self.state = if self.lay_out(callsite, head).is_some() { State::Ready } else { State::Unfit };
+        self.state =
+            if self.lay_out(callsite.statement(), head).is_some() { State::Ready } else { State::Unfit };
     }
 
     /// `None` when the statement does not fit into a plan.
-    fn lay_out(&mut self, callsite: &Callsite, head: &LineHead<'_>) -> Option<()> {
+    fn lay_out(&mut self, statement: Statement<'_>, head: &LineHead<'_>) -> Option<()> {
         (self.values, self.fields) = (0, 0);
-        let values = callsite.values();
+        let values = statement.values;
         // Room that is never used up: a text that ends there is too long.
         let mut texts = [0; TEXT + 1];
         let mut out = Out::new(&mut texts);
         push_origin(&mut out, head);
-        for piece in callsite.pieces() {
+        for piece in statement.pieces {
             match *piece {
                 Piece::Literal(text) => push_escaped(&mut out, text.as_bytes()),
                 Piece::Value(at) => self.end_text(out.len(), at, values, false)?,
             }
         }
-        for field in callsite.fields().iter().filter(|field| !field.in_message) {
+        for field in statement.fields.iter().filter(|field| !field.in_message) {
             out.push_byte(b' ');
             push_escaped(&mut out, field.name.as_bytes());
             out.push_byte(b'=');

@@ -14,6 +14,26 @@ pub(crate) const TIMESTAMP_BYTES: usize = 30;
 
 const SECOND: i64 = 1_000_000_000;
 
+/// The time that a text says, in ns since 1970; `None` when it is none of ours.
+pub(crate) fn parse(text: &str) -> Option<i64> {
+    let field = |at: core::ops::Range<usize>| {
+        let digits = text.get(at)?;
+        digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok())?
+    };
+    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (29, b'Z')];
+    if !marks.iter().all(|&(at, mark)| text.as_bytes().get(at) == Some(&mark)) {
+        return None;
+    }
+    let (year, month, day) = (field(0..4)?, field(5..7)?, field(8..10)?);
+    let (hour, minute, second, nanos) = (field(11..13)?, field(14..16)?, field(17..19)?, field(20..29)?);
+    // Days since 1970: http://howardhinnant.github.io/date_algorithms.html#days_from_civil
+    let year = if month <= 2 { year - 1 } else { year };
+    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
+    (((days * 24 + hour) * 60 + minute) * 60 + second).checked_mul(SECOND)?.checked_add(nanos)
+}
+
 /// Writes timestamps, fast while the second stays the same.
 pub(crate) struct Timestamp {
     /// The second in `text`, in nanoseconds since 1970. The earliest one may begin before

@@ -175,9 +175,36 @@ impl<P: ProducerHalf> Grant<'_, P> {
     }
 }
 
+/// Where what is in a ring's memory, in bytes from its start, for who reads it from outside. The figures of `Side`s are
+/// 64 bits wide.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RingLayout {
+    /// The write position, and the frames ever published.
+    pub write: usize,
+    pub published: usize,
+    /// The read position, and the frames ever read.
+    pub read: usize,
+    pub consumed: usize,
+    pub slots: usize,
+    /// Of a ring that evicts: the rest.
+    pub overwrite: Option<OverwriteLayout>,
+}
+
+/// What only a ring that evicts has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OverwriteLayout {
+    /// The position below which frames are evicted, and the sequence number of the frame there.
+    pub floor: usize,
+    pub floor_sequence: usize,
+    /// The sequence number that the consumer expects next.
+    pub sequence: usize,
+}
+
 /// A ring in memory, as the calling thread's side knows it: by its type.
 pub trait RingMemory: RingView + 'static {
     type Producer: ProducerHalf;
+
+    const LAYOUT: RingLayout;
 
     /// Bytes before the frame word in a frame's first slot.
     const PREFIX: usize;

@@ -26,12 +26,14 @@
 //! per frame. Relaxed words between fences would be as right, but neither sanitizer nor reader can
 //! check them as easily; on x86_64 a Release store is a plain one.
 
+use core::mem::offset_of;
+
 use crate::number::load_short;
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned, load_owned};
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView,
-    Run, prefetch_write,
+    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, OverwriteLayout, ProducerHalf, RingCounts,
+    RingLayout, RingMemory, RingView, Run, prefetch_write,
 };
 
 /// Bytes before the frame word: the sequence number.
@@ -257,6 +259,22 @@ impl<const B: usize, const N: usize> Drop for OverwriteProducer<B, N> {
 
 impl<const B: usize, const N: usize> RingMemory for Overwrite<B, N> {
     type Producer = OverwriteProducer<B, N>;
+
+    const LAYOUT: RingLayout = RingLayout {
+        write: offset_of!(Self, producer) + offset_of!(ProducerSide, write),
+        published: offset_of!(Self, producer) + offset_of!(ProducerSide, frames),
+        read: offset_of!(Self, consumer) + offset_of!(ConsumerSide, read),
+        consumed: offset_of!(Self, consumer) + offset_of!(ConsumerSide, frames),
+        #[cfg(not(kakashi_loom))]
+        slots: offset_of!(Self, slots),
+        #[cfg(kakashi_loom)]
+        slots: 0,
+        overwrite: Some(OverwriteLayout {
+            floor: offset_of!(Self, producer) + offset_of!(ProducerSide, floor),
+            floor_sequence: offset_of!(Self, producer) + offset_of!(ProducerSide, floor_sequence),
+            sequence: offset_of!(Self, consumer) + offset_of!(ConsumerSide, sequence),
+        }),
+    };
 
     const PREFIX: usize = PREFIX;
 

@@ -17,7 +17,7 @@
 //! make the 64-bit position of it): with it, a call of three numbers took 78 instructions and 27 ns where it
 //! takes 40 and 16 now (bursts of 20, bare clock 13 ns).
 
-use core::mem::MaybeUninit;
+use core::mem::{MaybeUninit, offset_of};
 use core::num::NonZeroUsize;
 
 use ringbuf::traits::{Observer, Raw, RingBuffer};
@@ -26,7 +26,8 @@ use ringbuf::wrap::caching::CachingCons;
 use ringbuf::wrap::direct::Prod;
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingMemory, RingView, Run, prefetch_write,
+    AHEAD, Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingLayout, RingMemory, RingView, Run,
+    prefetch_write,
 };
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
 
@@ -349,6 +350,15 @@ impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
 
 impl<const B: usize, const N: usize> RingMemory for Spsc<B, N> {
     type Producer = SpscProducer<B, N>;
+
+    const LAYOUT: RingLayout = RingLayout {
+        write: offset_of!(Self, producer) + offset_of!(Side, position),
+        published: offset_of!(Self, producer) + offset_of!(Side, frames),
+        read: offset_of!(Self, consumer) + offset_of!(Side, position),
+        consumed: offset_of!(Self, consumer) + offset_of!(Side, frames),
+        slots: offset_of!(Self, slots),
+        overwrite: None,
+    };
 
     const PREFIX: usize = 0;
 

@@ -12,7 +12,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Sink, SinkId};
+use super::{Place, Sink, SinkId};
 
 /// Appends to a file, which `start()` opens, with mode 0640 if it makes it.
 ///
@@ -24,6 +24,8 @@ use super::{Sink, SinkId};
 pub struct FileSink {
     path: PathBuf,
     truncate: bool,
+    /// The path from the root on, once the file is open.
+    absolute: PathBuf,
     file: Option<File>,
     /// The process that has opened, and locked, the file.
     opened_by: u32,
@@ -32,12 +34,24 @@ pub struct FileSink {
 impl FileSink {
     /// Appends to the file at `path`, making it if there is none.
     pub fn append(path: impl AsRef<Path>) -> Self {
-        FileSink { path: path.as_ref().to_owned(), truncate: false, file: None, opened_by: 0 }
+        FileSink {
+            path: path.as_ref().to_owned(),
+            truncate: false,
+            absolute: PathBuf::new(),
+            file: None,
+            opened_by: 0,
+        }
     }
 
     /// Empties the file at `path` first, or makes it.
     pub fn create(path: impl AsRef<Path>) -> Self {
-        FileSink { path: path.as_ref().to_owned(), truncate: true, file: None, opened_by: 0 }
+        FileSink {
+            path: path.as_ref().to_owned(),
+            truncate: true,
+            absolute: PathBuf::new(),
+            file: None,
+            opened_by: 0,
+        }
     }
 
     fn file(&mut self) -> io::Result<&mut File> {
@@ -65,6 +79,7 @@ impl Sink for FileSink {
                 file.set_len(0)?;
             }
         }
+        self.absolute = std::fs::canonicalize(&self.path).unwrap_or_else(|_| self.path.clone());
         self.file = Some(file);
         self.opened_by = std::process::id();
         Ok(())
@@ -91,6 +106,17 @@ impl Sink for FileSink {
         .ok()?;
         // Devices such as /dev/null can be shared; what is written to a file cannot.
         data.file_type().is_file().then(|| SinkId::File { device: data.dev(), inode: data.ino() })
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        let data = self.file.as_ref()?.metadata().ok()?;
+        let regular = data.file_type().is_file();
+        regular.then(|| Place {
+            device: data.dev(),
+            inode: data.ino(),
+            offset: data.size(),
+            path: &self.absolute,
+        })
     }
 
     fn name(&self) -> String {

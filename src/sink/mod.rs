@@ -4,6 +4,7 @@ mod file;
 mod memory;
 
 use std::io;
+use std::path::Path;
 
 pub use console::ConsoleSink;
 pub use file::FileSink;
@@ -26,6 +27,19 @@ pub enum SinkId {
     Console(i32),
     /// Any other number by which a sink of your own knows itself.
     Custom(u64),
+}
+
+/// The end of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place<'a> {
+    /// The number of the file's device.
+    pub device: u64,
+    /// The number of its inode.
+    pub inode: u64,
+    /// Bytes in the file.
+    pub offset: u64,
+    /// Its absolute path.
+    pub path: &'a Path,
 }
 
 /// Where the writer puts finished lines. All methods are called on the writer's thread, but `open`, which
@@ -74,10 +88,24 @@ pub trait Sink: Send + 'static {
         None
     }
 
+    /// Where the next byte will go: asked before each write while there is a black box, so that a batch in the middle
+    /// of which the process dies is completed and not doubled. `None` for all but regular files to which only this
+    /// process appends: what they have got cannot be told afterwards, and is written again.
+    fn place(&self) -> Option<Place<'_>> {
+        None
+    }
+
     /// The name by which errors call it: its path, if it has one.
     fn name(&self) -> String {
         std::any::type_name::<Self>().rsplit("::").next().unwrap_or("sink").to_owned()
     }
+}
+
+/// A sink, and what it gets: for a recovery, which writes before the writer does.
+pub(crate) struct Target<'a> {
+    pub(crate) sink: &'a mut dyn Sink,
+    pub(crate) level: LevelFilter,
+    pub(crate) name: &'a str,
 }
 
 /// How a sink writes its lines.

@@ -12,14 +12,16 @@
 //! and no line torn.
 
 use std::io;
+use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use crate::error::{BackendError, Failure};
 use crate::format::Out;
+use crate::journal::SinkEntry;
 use crate::level::Level;
 use crate::region;
-use crate::sink::{Sink, SinkOptions};
+use crate::sink::{Sink, SinkOptions, Target};
 use crate::sync::{Ordering, add_owned};
 
 /// How failing sinks are tried again.
@@ -84,6 +86,8 @@ pub(crate) struct Outlet {
     name: String,
     options: SinkOptions,
     staging: &'static mut [u8],
+    /// Its entry in the journal, which says to who comes after us what it has taken.
+    entry: Option<&'static SinkEntry>,
     /// Bytes in staging, and how many of them were taken.
     staged: usize,
     taken: usize,
@@ -103,6 +107,7 @@ impl Outlet {
             name,
             options,
             staging: &mut [],
+            entry: None,
             staged: 0,
             taken: 0,
             life: Life::Live,
@@ -114,6 +119,11 @@ impl Outlet {
         }
     }
 
+    /// Its sink, for who has something for it before the writer runs.
+    pub(crate) fn target(&mut self) -> Target<'_> {
+        Target { sink: &mut *self.sink, level: self.options.level, name: &self.name }
+    }
+
     fn is_live(&self) -> bool {
         self.life == Life::Live
     }
@@ -122,10 +132,32 @@ impl Outlet {
         self.life != Life::Retired && self.options.level.allows(level)
     }
 
+    /// Notes where the next bytes go, for the black box: a system call.
+    fn note_place(&self) {
+        if let Some(entry) = self.entry
+            && region::is_shown()
+        {
+            match self.sink.place() {
+                Some(place) => {
+                    let path = place.path.as_os_str().as_bytes();
+                    entry.note_place(self.taken, place.device, place.inode, place.offset, path);
+                }
+                None => entry.note_no_place(),
+            }
+        }
+    }
+
+    fn note_taken(&self) {
+        if let Some(entry) = self.entry {
+            entry.note_taken(self.taken);
+        }
+    }
+
     /// Gives the sink what is staged. False when some of it is left.
     fn give(&mut self, config: &Config, alone: bool) -> bool {
         let mut interrupted = 0;
         while self.taken < self.staged {
+            self.note_place();
             let rest = &self.staging[self.taken..self.staged];
             let given = rest.len();
             let sink = &mut self.sink;
@@ -136,6 +168,7 @@ impl Outlet {
                 Ok(Ok(taken)) if taken <= given => {
                     add_owned(&region::totals().bytes_written, taken as u64);
                     self.taken += taken;
+                    self.note_taken();
                     if self.taken == self.staged {
                         self.works_again();
                     }
@@ -212,6 +245,10 @@ impl Outlet {
         crate::format::missed_line(&mut out, crate::clock::wall_ns(), self.missed);
         self.staged = out.len();
         self.missed = 0;
+        if let (Some(entry), Some(journal)) = (self.entry, region::journal()) {
+            entry.missed.store(0, Ordering::Relaxed);
+            entry.stage_line(journal.sealed.load(Ordering::Relaxed), self.staged);
+        }
         add_owned(&region::totals().notices, 1);
     }
 
@@ -220,6 +257,9 @@ impl Outlet {
         self.life = Life::Retired;
         self.staged = 0;
         self.taken = 0;
+        if let Some(entry) = self.entry {
+            entry.give_up();
+        }
         self.next_try = None;
         self.last_error = Some(Failure::new(&self.name, &error));
         config.tell(&BackendError::Retired { sink: &self.name, error: &error });
@@ -290,10 +330,18 @@ impl Outlets {
 
     /// Gives each sink its staging in the region, empty.
     pub(crate) fn adopt(&mut self) {
+        if let Some(journal) = region::journal() {
+            journal.clear();
+        }
         for (at, outlet) in self.all.iter_mut().enumerate() {
             // SAFETY: each outlet has a number of its own, and there is one set of outlets, which
             // only one writer has at a time.
             outlet.staging = unsafe { region::staging(at) };
+            outlet.entry = region::sink_entry(at);
+            if let Some(entry) = outlet.entry {
+                entry.open(outlet.options.level as u32, outlet.name.as_bytes());
+                outlet.note_place();
+            }
             outlet.staged = 0;
             outlet.taken = 0;
             outlet.failing_since = None;
@@ -377,6 +425,9 @@ impl Outlets {
             }
             if outlet.life == Life::Suspended {
                 outlet.missed += 1;
+                if let Some(entry) = outlet.entry {
+                    entry.missed.store(outlet.missed, Ordering::Relaxed);
+                }
                 continue;
             }
             if let Some(render) = render.take() {
@@ -393,6 +444,18 @@ impl Outlets {
                 to.staged = out.len();
             }
         }
+    }
+
+    /// Notes what was rendered as the batch `batch`. False when there is nothing.
+    pub(crate) fn stage(&mut self, batch: u64) -> bool {
+        let mut any = false;
+        for outlet in self.all.iter().filter(|outlet| outlet.is_live() && outlet.staged != 0) {
+            if let Some(entry) = outlet.entry {
+                entry.stage(batch, outlet.staged, self.records);
+                any = true;
+            }
+        }
+        any
     }
 
     /// A record was rendered.

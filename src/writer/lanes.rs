@@ -29,6 +29,8 @@ pub(super) struct Cursor {
     thread: ThreadId,
     /// What is the same in all lines of that thread's statements.
     plans: Plans,
+    /// Up to where the records are in a batch that was noted.
+    released_to: u64,
     /// The owner had left when the lane was last polled.
     released: bool,
     /// What was published at the last poll.
@@ -65,6 +67,7 @@ impl Cursor {
             last_tick: 0,
             thread: ThreadId::default(),
             plans: Plans::new(),
+            released_to: snapshot,
             released: false,
             snapshot,
             target: None,
@@ -286,6 +289,7 @@ impl Lanes {
                 cursor.load();
             }
             cursor.release();
+            cursor.released_to = cursor.consumer.position();
             cursor.evicted = 0;
             cursor.lane.head.add_leftover(skipped);
         }
@@ -300,6 +304,21 @@ impl Lanes {
             cursor.untimed = cutoff;
             cursor.poll();
         }
+    }
+
+    /// Notes how far the records in the batch `batch` go. False when there are none.
+    pub(super) fn note_batch(&mut self, batch: u64) -> bool {
+        let mut any = false;
+        for cursor in &mut self.cursors {
+            cursor.tell_consumer();
+            let read = cursor.consumer.position();
+            if read != cursor.released_to {
+                cursor.released_to = read;
+                cursor.lane.head.note_batch(batch, read);
+                any = true;
+            }
+        }
+        any
     }
 
     pub(super) fn release(&mut self) {

@@ -170,6 +170,8 @@ impl Writer {
     /// Runs until it is asked to stop and has written what was there.
     pub(crate) fn run(mut self) {
         thread::become_writer();
+        region::set_end(region::OPEN);
+        region::show_clock(self.anchor.reading());
         set_timer_slack();
         tickets::open();
         let totals = region::totals();
@@ -185,6 +187,9 @@ impl Writer {
             if drained && (stopping != Some(Stop::HandOver) || answer(Stop::HandOver, Stop::HandedOver)) {
                 let failure = sinks.failure();
                 if stopping == Some(Stop::Close) {
+                    if failure.is_none() {
+                        region::set_end(region::CLEAN);
+                    }
                     tickets::complete_all(|| sinks.sync(), failure);
                     sinks.close();
                 } else {
@@ -235,10 +240,13 @@ impl Writer {
             let quiet = if urgent { 0 } else { NOTICE_EVERY_US * self.anchor.ticks_per_us() };
             let cutoff = now.saturating_sub(WINDOW_US * self.anchor.ticks_per_us());
             self.lanes.poll(now, cutoff, now.saturating_sub(quiet));
-            self.anchor.follow(now, urgent || self.lanes.hold_younger() || self.lanes.have_drops());
+            if self.anchor.follow(now, urgent || self.lanes.hold_younger() || self.lanes.have_drops()) {
+                region::show_clock(self.anchor.reading());
+            }
             found = self.take(sinks, cutoff);
-            self.lanes.release();
             found |= self.tell_totals(sinks);
+            self.seal(sinks);
+            self.lanes.release();
             sinks.deliver();
             found |= self.lanes.hold_younger();
         }
@@ -250,6 +258,16 @@ impl Writer {
             found = true;
         }
         found
+    }
+
+    /// From here on, what was rendered is the batch's and no more the rings'.
+    fn seal(&mut self, sinks: &mut Outlets) {
+        if let Some(journal) = region::journal() {
+            let batch = journal.next();
+            if sinks.stage(batch) | self.lanes.note_batch(batch) {
+                journal.seal(batch);
+            }
+        }
     }
 
     /// Merges and renders records up to `cutoff`, until staging is full.
@@ -301,7 +319,7 @@ impl Writer {
                 let cache = &mut self.line;
                 sinks.render(level, |out| match shared {
                     false => plans.record(cache, out, ns, callsite, &record, head),
-                    true => format::record(cache, out, &head(), callsite, &record, true),
+                    true => format::record(cache, out, &head(), callsite.statement(), &record, true),
                 });
             } else {
                 // Cannot come from this program; said rather than left out.

@@ -1,0 +1,265 @@
+//! The records that stand in the lanes of a box, in the order of time.
+#![forbid(unsafe_code)]
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+
+use super::tables::{ChannelTable, Tables};
+use super::view::{LaneView, View, word};
+use crate::clock::Reading;
+use crate::format::{self, LineCache, LineHead, Out};
+use crate::lane::ThreadId;
+use crate::level::Level;
+use crate::record::Record;
+use crate::region::{PAGE, STAGING_BYTES};
+use crate::ring::{Frame, MAX_FRAME_SLOTS};
+
+/// Bytes that are read of a ring at a time.
+const CHUNK: usize = 64 * 1024;
+
+/// Frames of one ring, from a position to another.
+#[derive(Debug)]
+pub(super) struct Frames {
+    /// Where the ring's slots lie in the region.
+    slots_at: u64,
+    slots: u64,
+    slot_bytes: usize,
+    /// Bytes before the frame word, the sequence number.
+    prefix: usize,
+    longest: usize,
+    pub(super) position: u64,
+    pub(super) end: u64,
+    /// The slots from `buffered` on, as they were read.
+    buffer: Vec<u8>,
+    buffered: u64,
+    /// The number that the next frame should have; of a ring that evicts.
+    pub(super) sequence: u64,
+    /// Frames that were evicted in between.
+    pub(super) evicted: u64,
+    /// Slots given up since they hold no frame.
+    pub(super) damaged: u64,
+    pub(super) last_tick: u64,
+}
+
+/// A record: its tick, and its bytes from the frame word on.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) tick: u64,
+    pub(super) bytes: Vec<u8>,
+    /// The position behind it.
+    pub(super) end: u64,
+}
+
+impl Frames {
+    pub(super) fn new(table: &ChannelTable<'_>, lane: &LaneView, from: u64, end: u64) -> Self {
+        let shape = &table.shape;
+        let slots = shape.slots as u64;
+        let end = end.max(from);
+        Frames {
+            slots_at: lane.start + (shape.ring + shape.layout.slots) as u64,
+            slots,
+            slot_bytes: shape.slot_bytes,
+            prefix: if shape.layout.overwrite.is_some() { 8 } else { 0 },
+            longest: (shape.slots / 2).clamp(1, MAX_FRAME_SLOTS),
+            // Positions of a damaged lane may say anything: a ring holds no more than its slots.
+            position: from.max(end.saturating_sub(slots)),
+            end,
+            buffer: Vec::new(),
+            buffered: 0,
+            sequence: lane.sequence,
+            evicted: 0,
+            damaged: 0,
+            last_tick: 0,
+        }
+    }
+
+    /// The bytes of `slots` slots from `position` on, which do not cross the ring's end.
+    fn bytes(&mut self, view: &View, slots: u64) -> &[u8] {
+        let size = self.slot_bytes as u64;
+        let have = self.buffered + self.buffer.len() as u64 / size;
+        if self.position < self.buffered || self.position + slots > have {
+            let at = self.position % self.slots;
+            let most = (self.slots - at).min(self.end - self.position);
+            let wanted = slots.max(CHUNK as u64 / size).min(most.max(slots));
+            self.buffer.resize((wanted * size) as usize, 0);
+            let from = self.slots_at.saturating_add(at * size);
+            view.read(from, &mut self.buffer);
+            self.buffered = self.position;
+        }
+        let at = ((self.position - self.buffered) * size) as usize;
+        self.buffer.get(at..at + (slots * size) as usize).unwrap_or_default()
+    }
+
+    /// Slots of the longest frame.
+    pub(super) fn longest(&self) -> u64 {
+        self.longest as u64
+    }
+
+    /// Forgets what was read ahead.
+    pub(super) fn refresh(&mut self, end: u64) {
+        self.buffer.clear();
+        self.end = end;
+    }
+
+    pub(super) fn next(&mut self, view: &View) -> Option<Found> {
+        while self.position < self.end {
+            let prefix = self.prefix;
+            let first = self.bytes(view, 1);
+            let (sequence, frame) = (word(first, 0), Frame(word(first, prefix)));
+            let slots = frame.slots();
+            let to_ring_end = (self.slots - self.position % self.slots) as usize;
+            let most = to_ring_end.min((self.end - self.position) as usize);
+            let fits = slots >= 1 && slots <= most && (frame.is_filler() || slots <= self.longest);
+            if !fits {
+                // Where the next frame begins cannot be known.
+                self.damaged += self.end - self.position;
+                self.position = self.end;
+                return None;
+            }
+            if frame.is_filler() {
+                self.position += slots as u64;
+                continue;
+            }
+            let bytes = self.bytes(view, slots as u64).get(prefix..).unwrap_or_default().to_vec();
+            if prefix != 0 {
+                // An older number is of a frame that was read, and not yet written.
+                self.evicted += sequence.saturating_sub(self.sequence);
+                self.sequence = sequence.wrapping_add(1);
+            }
+            self.position += slots as u64;
+            let tick = word(&bytes, 8);
+            self.last_tick = self.last_tick.max(tick);
+            return Some(Found { tick, bytes, end: self.position });
+        }
+        None
+    }
+
+    /// Whether a call was under way when the process died: it has begun to fill the slot behind the last frame. `since`
+    /// is a tick which no older record can have that is not in the ring any more.
+    pub(super) fn is_torn(&self, view: &View, published: u64, since: u64) -> bool {
+        let mut slot = [0; 24];
+        view.read(self.slots_at.saturating_add(self.end % self.slots * self.slot_bytes as u64), &mut slot);
+        let tick = word(&slot, self.prefix + 8);
+        if self.prefix != 0 {
+            return word(&slot, 0) == published && tick != 0 && tick > self.last_tick;
+        }
+        tick > if self.last_tick != 0 { self.last_tick } else { since }
+    }
+}
+
+/// A lane, its frames, and the record at hand.
+pub(super) struct Lane {
+    pub(super) view: LaneView,
+    pub(super) frames: Frames,
+    /// The position up to which its records were passed on.
+    pub(super) done: u64,
+    next: Option<Found>,
+}
+
+/// The records of all lanes, the oldest first; those of a lane in their order.
+pub(super) struct Merged<'v> {
+    pub(super) view: &'v View,
+    pub(super) lanes: Vec<Lane>,
+    heap: BinaryHeap<Reverse<(u64, usize)>>,
+}
+
+impl<'v> Merged<'v> {
+    pub(super) fn new(view: &'v View, lanes: Vec<(LaneView, Frames)>) -> Self {
+        let lane =
+            |(view, frames): (LaneView, Frames)| Lane { view, done: frames.position, frames, next: None };
+        let lanes = lanes.into_iter().map(lane).collect();
+        let mut merged = Merged { view, lanes, heap: BinaryHeap::new() };
+        (0..merged.lanes.len()).for_each(|lane| merged.load(lane));
+        merged
+    }
+
+    pub(super) fn load(&mut self, lane: usize) {
+        let at = &mut self.lanes[lane];
+        if at.next.is_none() {
+            at.next = at.frames.next(self.view);
+            if let Some(found) = &at.next {
+                self.heap.push(Reverse((found.tick, lane)));
+            }
+        }
+    }
+
+    pub(super) fn next(&mut self) -> Option<(usize, Found)> {
+        let Reverse((_, lane)) = self.heap.pop()?;
+        let found = self.lanes[lane].next.take()?;
+        self.load(lane);
+        Some((lane, found))
+    }
+}
+
+/// Renders records of a box as lines of its log.
+pub(super) struct Renderer<'v> {
+    tables: &'v Tables<'v>,
+    loggers: Vec<String>,
+    pub(super) clock: Reading,
+    cache: LineCache,
+    room: Vec<u8>,
+}
+
+/// A line, and what it was made of.
+pub(super) struct Line<'a> {
+    pub(super) level: Level,
+    pub(super) ns: i64,
+    pub(super) logger: &'a str,
+    pub(super) thread: ThreadId,
+    pub(super) text: &'a [u8],
+}
+
+impl<'v> Renderer<'v> {
+    pub(super) fn new(view: &View, tables: &'v Tables<'v>) -> Self {
+        Renderer {
+            tables,
+            loggers: view.loggers(),
+            clock: view.clock(),
+            cache: LineCache::new(),
+            // As much as the writer has for the longest line.
+            room: vec![0; STAGING_BYTES - PAGE],
+        }
+    }
+
+    /// Reads the loggers' names and the clock again.
+    pub(super) fn refresh(&mut self, view: &View) {
+        self.loggers = view.loggers();
+        self.clock = view.clock();
+    }
+
+    pub(super) fn knows_logger(&self, found: &Found) -> bool {
+        let logger = Record::new(&found.bytes).logger;
+        logger == 0 || self.loggers.get(usize::from(logger)).is_none_or(|name| !name.is_empty())
+    }
+
+    /// The line of a record; `None` when it names no statement.
+    pub(super) fn line(&mut self, lane: &LaneView, found: &Found) -> Option<Line<'_>> {
+        let record = Record::new(&found.bytes);
+        let statement = self.tables.statements.get(&record.callsite)?;
+        let channel = self.tables.channels.get(lane.channel).map_or("", |channel| channel.name);
+        let logger = match record.logger {
+            0 => None,
+            index => self.loggers.get(usize::from(index)).map(String::as_str).filter(|name| !name.is_empty()),
+        };
+        let channel = (channel != crate::channel::DEFAULT.name()).then_some(channel);
+        // A record without time is as old as the writer's last look at the clock.
+        let ns = if found.tick == 0 { self.clock.unix_ns } else { self.clock.unix_ns(found.tick) };
+        let thread = if lane.shared { record.thread() } else { lane.head.thread() };
+        let target = logger.or(channel).unwrap_or(statement.module);
+        let location = Some((statement.file, statement.line));
+        let head = LineHead { ns, level: statement.level, target, location, thread };
+        let mut out = Out::new(&mut self.room);
+        format::record(&mut self.cache, &mut out, &head, statement.statement(), &record, lane.shared);
+        let len = out.len();
+        Some(Line { level: statement.level, ns, logger: target, thread, text: &self.room[..len] })
+    }
+
+    /// A line of the logger's own.
+    pub(super) fn notice(&mut self, level: Level, ns: i64, message: &str) -> &[u8] {
+        let head = LineHead { ns, level, target: "kakashi", location: None, thread: format::writer_thread() };
+        let mut out = Out::new(&mut self.room);
+        format::notice(&mut self.cache, &mut out, &head, |out| format::push_escaped(out, message.as_bytes()));
+        let len = out.len();
+        &self.room[..len]
+    }
+}
