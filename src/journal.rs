@@ -35,6 +35,9 @@ pub(crate) const MAX_SINKS: usize = 8;
 /// Bytes of a path or a name; a longer one is not noted.
 pub(crate) const NAME_BYTES: usize = 1024;
 
+/// The bytes go where nobody can look afterwards.
+pub(crate) const NOWHERE: u64 = 3;
+
 /// All zero is an empty journal.
 #[repr(C, align(128))]
 pub(crate) struct Journal {
@@ -58,7 +61,8 @@ pub(crate) struct SinkEntry {
     pub(crate) taken: AtomicU64,
     /// Records that it has missed while it was suspended.
     pub(crate) missed: AtomicU64,
-    /// Which place counts: 0 none, 1 or 2.
+    /// Which place counts: 1 or 2; 0 when nothing of the batch was given to the sink yet, `NOWHERE` when it was given
+    /// where nobody can look afterwards.
     pub(crate) place: AtomicU64,
     pub(crate) places: [PlaceEntry; 2],
     /// The sink's name.
@@ -165,7 +169,7 @@ impl SinkEntry {
 
     /// The next bytes go to nowhere that is known.
     pub(crate) fn note_no_place(&self) {
-        self.place.store(0, Ordering::Release);
+        self.place.store(NOWHERE, Ordering::Release);
     }
 
     /// The sink has taken that much of the batch.

@@ -146,12 +146,8 @@ impl Claimed {
     }
 
     /// The header, mapped, to be written to.
-    pub(super) fn header(&self) -> Result<&'static RegionHeader, BlackBoxError> {
-        let base = map(&self.file, size_of::<RegionHeader>().next_multiple_of(PAGE))
-            .map_err(failed(&self.path, "map"))?;
-        // SAFETY: the mapping is as large, stays for ever, and any bytes are a header; it is used through
-        // atomics, and this process has the lock.
-        Ok(unsafe { &*base.cast::<RegionHeader>() })
+    pub(super) fn header(&self) -> Result<MappedHeader, BlackBoxError> {
+        map(&self.file, HEADER_BYTES).map(MappedHeader).map_err(failed(&self.path, "map"))
     }
 
     /// Makes the file this process's region: what it holds is gone.
@@ -180,6 +176,28 @@ impl Claimed {
         // SAFETY: the mapping is of zeros, of the planned size, and this process has the lock.
         unsafe { region::ensure_in(base, plan, &shown) };
         Ok(())
+    }
+}
+
+const HEADER_BYTES: usize = size_of::<RegionHeader>().next_multiple_of(PAGE);
+
+/// A box's header in memory. Unmapped at its end: a mapping keeps the lock.
+pub(super) struct MappedHeader(*mut u8);
+
+impl core::ops::Deref for MappedHeader {
+    type Target = RegionHeader;
+
+    fn deref(&self) -> &RegionHeader {
+        // SAFETY: the mapping is as large and lives as long as this, and any bytes are a header; what changes in it is
+        // atomic, and this process has the lock.
+        unsafe { &*self.0.cast::<RegionHeader>() }
+    }
+}
+
+impl Drop for MappedHeader {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `header`, and nobody refers to it any more.
+        unsafe { libc::munmap(self.0.cast(), HEADER_BYTES) };
     }
 }
 

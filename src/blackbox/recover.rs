@@ -299,7 +299,7 @@ impl Claimed {
                 }
             }
             for (at, text) in texts.iter().enumerate() {
-                recovery.give(at, &mut targets[at], &journal.sinks[at], text)?;
+                recovery.give(at, &mut targets[at], &journal.sinks[at], text, 0)?;
             }
             if last {
                 break;
@@ -375,36 +375,41 @@ impl Recovery<'_> {
             entry.note_taken(staged.bytes.len());
             return Ok(());
         }
-        // What it has got cannot be known but for what it has said.
         let rest = &staged.bytes[staged.taken..];
         if self.report.records == 0 {
             self.report.add_lines(rest);
         }
+        if staged.begun {
+            self.report
+                .remarks
+                .push(format!("what `{name}` had got cannot be known, so that lines may be doubled there"));
+        }
+        if let Some(at) = targets.iter().position(|target| target.name == name) {
+            return self.give(at, &mut targets[at], entry, &staged.bytes, staged.taken);
+        }
         self.report
             .remarks
-            .push(format!("what `{name}` had got cannot be known, so that lines may be doubled there"));
-        let same = targets.iter().any(|target| target.name == name);
+            .push(format!("`{name}` is no sink any more: the others have got what was left for it"));
         for (at, target) in targets.iter_mut().enumerate() {
-            if target.name == name || !same {
-                self.write(at, target, rest, |_, _| {})?;
-            }
+            self.write(at, target, rest, |_, _| {})?;
         }
         entry.note_taken(staged.bytes.len());
         Ok(())
     }
 
-    /// Gives a target a batch, noting each step.
+    /// Gives a target a batch from `from` on, noting each step.
     fn give(
         &mut self,
         at: usize,
         target: &mut Target<'_>,
         entry: &SinkEntry,
         text: &[u8],
+        from: usize,
     ) -> Result<(), BlackBoxError> {
-        note_place(entry, &*target.sink, 0);
-        self.write(at, target, text, |sink, taken| {
-            entry.note_taken(taken);
-            note_place(entry, sink, taken);
+        note_place(entry, &*target.sink, from);
+        self.write(at, target, &text[from..], |sink, taken| {
+            entry.note_taken(from + taken);
+            note_place(entry, sink, from + taken);
         })?;
         entry.give_up();
         Ok(())

@@ -314,12 +314,13 @@ impl View {
         }
         let mut bytes = vec![0; staged];
         self.read(self.header.staging + (sink * STAGING_BYTES) as u64, &mut bytes);
+        let begun = load(&entry.place) != 0;
         let place = match load(&entry.place) {
             at @ 1..=2 => Some(&entry.places[at as usize - 1]),
             _ => None,
         };
         let place = place.map(StagedPlace::of).filter(|place| place.from <= taken);
-        Some(Staged { bytes, taken, place })
+        Some(Staged { bytes, taken, begun, place })
     }
 
     /// Where a sink's staging lies.
@@ -335,6 +336,8 @@ pub(super) struct Staged {
     pub(super) bytes: Vec<u8>,
     /// Bytes that it is known to have taken.
     pub(super) taken: usize,
+    /// It may have taken more.
+    pub(super) begun: bool,
     pub(super) place: Option<StagedPlace>,
 }
 

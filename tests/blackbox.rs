@@ -1,0 +1,766 @@
+//! The black box: processes that die at any moment, and what their log says afterwards.
+//!
+//! `KAKASHI_KILLS=1000 cargo test --release --test blackbox torture -- --nocapture` kills as often, by hand.
+
+mod common;
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::AsRawFd;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use common::*;
+use kakashi::__box::{self as boxes, View};
+use kakashi::{Block, Channel, DropOldest, FileSink, MemorySink, Place, Sink, StartError, info};
+
+const THREADS: usize = 4;
+const PATIENCE: Duration = Duration::from_secs(30);
+
+kakashi::channel!(
+    /// Small, so that callers wait for the writer.
+    static WAITING: Channel<64, 256, 8, Block>;
+);
+kakashi::channel!(
+    /// Large, so that much is left when the writer hangs.
+    static ROOMY: Channel<128, 4096, 8, Block>;
+);
+kakashi::channel!(
+    static NEWEST: Channel<64, 16, 2, DropOldest>;
+);
+
+const SCENARIOS: &[Scenario] = &[
+    ("torture", torture),
+    ("piped", piped),
+    ("held", held),
+    ("restart", restart),
+    ("full_disk", full_disk),
+    ("dies", dies),
+    ("two_sinks", two_sinks),
+    ("evicting", evicting),
+    ("forks", forks),
+    ("clean", clean),
+];
+
+#[test]
+fn child() {
+    dispatch(SCENARIOS);
+}
+
+/// The files of a test: the box on tmpfs, the log, and the numbers whose calls have returned.
+struct Files {
+    directory: Directory,
+    black_box: std::path::PathBuf,
+}
+
+impl Files {
+    fn new() -> Self {
+        let directory = Directory::new();
+        let name = directory.file("box").parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
+        let name = name.unwrap_or_default();
+        let black_box = Path::new("/dev/shm").join(format!("{}.box", name.to_string_lossy()));
+        std::fs::write(directory.file("box"), black_box.as_os_str().as_encoded_bytes())
+            .expect("it is written");
+        Files { directory, black_box }
+    }
+
+    fn path(&self) -> std::path::PathBuf {
+        self.directory.file("")
+    }
+
+    fn log(&self) -> std::path::PathBuf {
+        self.directory.file("log")
+    }
+
+    /// The numbers of each thread in the log, which must be in order and without gap.
+    fn numbers(&self) -> [u64; THREADS] {
+        let mut last = [0; THREADS];
+        for line in lines_of(self.log()) {
+            if !is_notice(&line) {
+                let message = message(&line);
+                let (thread, n) = (number(message, "thread=") as usize, number(message, "n="));
+                assert_eq!(n, last[thread] + 1, "after {} of thread {thread}: {line}", last[thread]);
+                last[thread] = n;
+            }
+        }
+        last
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.black_box);
+    }
+}
+
+/// The box of a scenario, which lies in a directory.
+fn box_of(directory: &str) -> std::path::PathBuf {
+    let bytes = std::fs::read(Path::new(directory).join("box")).expect("the test has named the box");
+    String::from_utf8(bytes).expect("it is UTF-8").into()
+}
+
+fn log_of(directory: &str) -> std::path::PathBuf {
+    Path::new(directory).join("log")
+}
+
+/// Numbers in memory that outlives the process which counts.
+struct Counts(*mut AtomicU64);
+
+// SAFETY: atomics.
+unsafe impl Sync for Counts {}
+
+impl Counts {
+    fn open(path: &Path) -> Self {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.expect("the counts can be opened");
+        file.set_len(4096).expect("there is room");
+        // SAFETY: a fresh shared mapping of a page that is there.
+        let base = unsafe {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        assert_ne!(base, libc::MAP_FAILED);
+        Counts(base.cast())
+    }
+
+    fn of(&self, thread: usize) -> &AtomicU64 {
+        assert!(thread < 8);
+        // SAFETY: within the page.
+        unsafe { &*self.0.add(thread * 8) }
+    }
+
+    fn total(&self) -> u64 {
+        (0..THREADS).map(|thread| self.of(thread).load(Ordering::Acquire)).sum()
+    }
+}
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `open`.
+        unsafe { libc::munmap(self.0.cast(), 4096) };
+    }
+}
+
+fn start(directory: &str, sink: impl Sink) -> kakashi::Guard {
+    kakashi::builder().sink(sink).black_box(box_of(directory)).start().expect("the backend starts")
+}
+
+/// Threads that log numbers without end and note each whose call has returned.
+fn log_numbers<R: Fn(usize, u64) + Sync>(returned: R) -> ! {
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let returned = &returned;
+            scope.spawn(move || {
+                for n in 1.. {
+                    if n % 3 == 0 {
+                        info!(
+                            WAITING,
+                            "a longer one of several slots: thread={} n={} {}",
+                            thread,
+                            n,
+                            "x".repeat(90)
+                        );
+                    } else {
+                        info!(WAITING, "thread={} n={}", thread, n);
+                    }
+                    returned(thread, n);
+                }
+            });
+        }
+    });
+    unreachable!("the threads go on until the process is killed")
+}
+
+/// Takes whole batches, or parts of them.
+struct Choppy {
+    inner: FileSink,
+    state: u64,
+}
+
+impl Choppy {
+    fn new(path: &Path, seed: u64) -> Self {
+        Choppy { inner: FileSink::append(path), state: seed | 1 }
+    }
+}
+
+impl Sink for Choppy {
+    fn open(&mut self) -> io::Result<()> {
+        self.inner.open()
+    }
+
+    fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.state ^= self.state << 13;
+        self.state ^= self.state >> 7;
+        self.state ^= self.state << 17;
+        let len = 1 + self.state as usize % bytes.len();
+        self.inner.write_batch(&bytes[..if self.state & 4 == 0 { bytes.len() } else { len }])
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        self.inner.place()
+    }
+
+    fn name(&self) -> String {
+        self.inner.name()
+    }
+}
+
+fn torture(directory: &str) {
+    let counts = Counts::open(&Path::new(directory).join("counts"));
+    let _guard = start(directory, Choppy::new(&log_of(directory), std::process::id().into()));
+    log_numbers(|thread, n| counts.of(thread).store(n, Ordering::Release));
+}
+
+fn piped(directory: &str) {
+    let pipe =
+        File::options().write(true).open(Path::new(directory).join("pipe")).expect("the pipe is there");
+    let _guard = start(directory, FileSink::append(log_of(directory)));
+    // A word is whole: a pipe takes up to 4096 bytes at once.
+    log_numbers(|thread, n| {
+        (&pipe).write_all(&(n << 8 | thread as u64).to_le_bytes()).expect("the pipe is open")
+    });
+}
+
+/// Starts a scenario that will be killed.
+fn spawn(name: &str, files: &Files, stdout: Stdio) -> Child {
+    Command::new(std::env::current_exe().expect("the test knows its binary"))
+        .args(["--exact", "child", "--nocapture", "--test-threads=1", "-q"])
+        .env("KAKASHI_TEST_SCENARIO", name)
+        .env("KAKASHI_TEST_ARGUMENT", files.path())
+        .stdin(Stdio::null())
+        .stdout(stdout)
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the test binary can be run")
+}
+
+fn kill(mut child: Child) {
+    child.kill().expect("it can be killed");
+    child.wait().expect("it has ended");
+}
+
+fn kills() -> u64 {
+    std::env::var("KAKASHI_KILLS").ok().and_then(|kills| kills.parse().ok()).unwrap_or(20)
+}
+
+struct Random(u64);
+
+impl Random {
+    fn new() -> Self {
+        let seed = std::env::var("KAKASHI_SEED").ok().and_then(|seed| seed.parse().ok());
+        let seed = seed.unwrap_or_else(|| std::process::id() as u64 * 0x9E37_79B9 | 1);
+        println!("KAKASHI_SEED={seed}");
+        Random(seed)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % limit
+    }
+}
+
+#[track_caller]
+fn assert_all(found: [u64; THREADS], returned: impl Fn(usize) -> u64) {
+    for (thread, &found) in found.iter().enumerate() {
+        let returned = returned(thread);
+        assert!(
+            found == returned || found == returned + 1,
+            "thread {thread}: {returned} calls had returned, and the log ends with {found}"
+        );
+    }
+}
+
+#[test]
+fn torture_no_returned_record_is_lost_or_doubled_by_a_kill() {
+    let mut random = Random::new();
+    for round in 0..kills() {
+        let files = Files::new();
+        let counts = Counts::open(&files.directory.file("counts"));
+        let child = spawn("torture", &files, Stdio::null());
+        let (began, some) = (Instant::now(), 1 + random.below(40_000));
+        while counts.total() < some {
+            assert!(began.elapsed() < HANG, "the child does not log");
+            std::thread::yield_now();
+        }
+        kill(child);
+        let before = std::fs::metadata(files.log()).map_or(0, |data| data.len());
+        let report = boxes::complete(&files.black_box).expect("the box can be recovered");
+        assert!(report.remarks.is_empty(), "{report:?}");
+        assert_all(files.numbers(), |thread| counts.of(thread).load(Ordering::Relaxed));
+        let log = lines_of(files.log());
+        let told = notices(&log);
+        assert!(
+            told.last().is_some_and(|line| line.contains("recovered") || line.contains("has died")),
+            "{told:?}"
+        );
+        println!(
+            "{round}: {} bytes in the log, {} records recovered, {} torn",
+            before, report.records, report.torn
+        );
+        // Once is enough.
+        let again = boxes::complete(&files.black_box).expect("a clean box is no error");
+        assert_eq!((again.records, lines_of(files.log()).len()), (0, log.len()));
+    }
+}
+
+#[test]
+fn numbers_that_went_through_a_pipe_are_in_the_log_after_the_next_start() {
+    let mut random = Random::new();
+    for _ in 0..kills().div_ceil(4) {
+        let files = Files::new();
+        let path = std::ffi::CString::new(files.directory.file("pipe").into_os_string().into_encoded_bytes());
+        // SAFETY: a path, and a mode.
+        assert_eq!(unsafe { libc::mkfifo(path.expect("no zeros").as_ptr(), 0o600) }, 0);
+        let child = spawn("piped", &files, Stdio::null());
+        let mut pipe = File::open(files.directory.file("pipe")).expect("the pipe is there");
+        let mut returned = [0; THREADS];
+        let mut left = 100 + random.below(5_000);
+        let mut child = Some(child);
+        let mut word = [0; 8];
+        // Up to some number while it lives, and then what is left in the pipe.
+        while pipe.read_exact(&mut word).is_ok() {
+            let word = u64::from_le_bytes(word);
+            returned[(word & 0xFF) as usize] = word >> 8;
+            left -= 1;
+            if left == 0 {
+                child.take().into_iter().for_each(kill);
+                left = u64::MAX;
+            }
+        }
+        let ended = scenario("restart").with(files.path()).run();
+        assert!(ended.status.success(), "{ended}");
+        // A call can have returned whose number is not in the pipe yet, on each of the threads.
+        for (thread, found) in files.numbers().into_iter().enumerate() {
+            assert!(
+                found >= returned[thread] && found <= returned[thread] + 2,
+                "{thread}: {found} of {returned:?}"
+            );
+        }
+    }
+}
+
+/// Logs into rings that nobody drains: the sink takes a part of the first batch and hangs.
+struct Hanging(FileSink, bool, Gate);
+
+impl Sink for Hanging {
+    fn open(&mut self) -> io::Result<()> {
+        self.0.open()
+    }
+
+    fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if std::mem::replace(&mut self.1, true) {
+            self.2.open();
+            loop {
+                std::thread::park();
+            }
+        }
+        self.0.write_batch(&bytes[..bytes.len() / 2])
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        self.0.place()
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+const HELD: u64 = 3000;
+
+fn held(directory: &str) {
+    let hangs = Gate::closed();
+    let guard = start(directory, Hanging(FileSink::append(log_of(directory)), false, hangs.clone()));
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            scope.spawn(move || (1..=HELD).for_each(|n| info!(ROOMY, "thread={} n={}", thread, n)));
+        }
+    });
+    hangs.wait();
+    println!("held");
+    std::mem::forget(guard);
+    // SAFETY: as a crash would.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+/// The next start on the same path.
+fn restart(directory: &str) {
+    let guard = start(directory, FileSink::append(log_of(directory)));
+    guard.shutdown(PATIENCE).expect("all is written");
+}
+
+#[test]
+fn a_recovery_that_is_killed_itself_is_gone_on_with() {
+    let mut random = Random::new();
+    let mut interrupted = 0;
+    for _ in 0..kills().div_ceil(4) {
+        let files = Files::new();
+        let ended = scenario("held").with(files.path()).run();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&ended.status),
+            Some(libc::SIGKILL),
+            "{ended}"
+        );
+        let before = std::fs::metadata(files.log()).expect("a part was written").len();
+        for _ in 0..4 {
+            let child = spawn("restart", &files, Stdio::null());
+            let (began, more) = (Instant::now(), before + 1 + random.below(1_000_000));
+            // At some length of the log: within the recovery, or after it.
+            while std::fs::metadata(files.log()).is_ok_and(|data| data.len() < more)
+                && began.elapsed() < HANG
+                && files.black_box.exists()
+            {
+                std::thread::yield_now();
+            }
+            kill(child);
+            interrupted += u32::from(!lines_of_torn(&files.log()).contains("had not written when it died"));
+        }
+        let ended = scenario("restart").with(files.path()).run();
+        assert!(ended.status.success(), "{ended}");
+        assert_eq!(files.numbers(), [HELD; THREADS]);
+    }
+    println!("{interrupted} recoveries were killed before their end");
+}
+
+/// The log's text, whose last line may be torn.
+fn lines_of_torn(path: &Path) -> String {
+    String::from_utf8_lossy(&std::fs::read(path).unwrap_or_default()).into_owned()
+}
+
+#[test]
+fn the_next_start_brings_the_rest_into_the_log_and_says_so() {
+    let files = Files::new();
+    scenario("held").with(files.path()).run();
+    // By hand first: it only prints.
+    let view = View::open(&files.black_box).expect("it is a box");
+    assert_eq!(view.life(), boxes::Life::Died);
+    let mut printed = Vec::new();
+    let report = boxes::print(&view, &mut printed).expect("it can be printed");
+    let printed = String::from_utf8(printed).expect("a log is UTF-8");
+    assert_eq!(report.records as usize, printed.lines().count() - 1);
+    let whole = lines_of_torn(&files.log()).lines().count() - 1;
+    assert_eq!(whole as u64 + report.records, HELD * THREADS as u64, "{report:?}");
+    assert_eq!(report.threads.len(), 1, "all are named as the program: {report:?}");
+
+    assert!(scenario("restart").with(files.path()).run().status.success());
+    assert_eq!(files.numbers(), [HELD; THREADS]);
+    let log = lines_of(files.log());
+    let told = notices(&log);
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains(&format!("recovered {} records of 1 thread", report.records)), "{told:?}");
+    // It has ended, with everything written.
+    assert!(!files.black_box.exists());
+}
+
+/// A limit on the size of files stands for the disk: the kernel writes up to it, and refuses then.
+const DISK: u64 = 40_000;
+
+fn full_disk(directory: &str) {
+    let guard = start(directory, FileSink::append(log_of(directory)));
+    // SAFETY: a number, and a disposition.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &libc::rlimit { rlim_cur: DISK, rlim_max: DISK }), 0);
+    }
+    (1..=2000_u64).for_each(|n| info!(ROOMY, "thread=0 n={}", n));
+    until("the disk is full", || kakashi::get_async_stats().sink_errors > 0);
+    std::mem::forget(guard);
+    // SAFETY: as a crash would.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+#[test]
+fn a_full_disk_loses_nothing_and_doubles_nothing() {
+    let files = Files::new();
+    scenario("full_disk").with(files.path()).run();
+    assert_eq!(std::fs::metadata(files.log()).expect("a part was written").len(), DISK);
+    let report = boxes::complete(&files.black_box).expect("there is room now");
+    assert!(report.remarks.is_empty() && report.records > 1000, "{report:?}");
+    assert_eq!(files.numbers()[0], 2000);
+}
+
+/// Logs, and dies in the way that the file `how` names.
+fn dies(directory: &str) {
+    let how = std::fs::read_to_string(Path::new(directory).join("how")).expect("the test says how");
+    let guard = start(directory, Hanging(FileSink::append(log_of(directory)), false, Gate::closed()));
+    std::mem::forget(guard);
+    let log = || (1..=HELD).for_each(|n| info!(ROOMY, "thread=0 n={}", n));
+    log();
+    match &*how {
+        "abort" => std::process::abort(),
+        "segv" => {
+            // SAFETY: none: it is what a crash looks like.
+            unsafe { std::ptr::null_mut::<u8>().write_volatile(1) };
+        }
+        "stack" => {
+            #[allow(unconditional_recursion)] // that is the point
+            fn deeper(at: &[u8; 4096]) -> u64 {
+                let mut next = *at;
+                next[0] = next[0].wrapping_add(1);
+                std::hint::black_box(&mut next);
+                deeper(&next) + u64::from(next[0])
+            }
+            std::thread::spawn(|| std::hint::black_box(deeper(&[0; 4096]))).join().ok();
+        }
+        "exec" => {
+            let error = std::os::unix::process::CommandExt::exec(&mut Command::new("/bin/true"));
+            panic!("{error}");
+        }
+        // SAFETY: the process ends here.
+        "_exit" => unsafe { libc::_exit(0) },
+        other => panic!("{other}?"),
+    }
+}
+
+#[test]
+fn every_way_to_die_leaves_every_record() {
+    for how in ["abort", "segv", "stack", "exec", "_exit"] {
+        let files = Files::new();
+        std::fs::write(files.directory.file("how"), how).expect("it is written");
+        let ended = scenario("dies").with(files.path()).run();
+        let report =
+            boxes::complete(&files.black_box).unwrap_or_else(|error| panic!("{how}: {error}\n{ended}"));
+        assert!(report.records > 0 && report.remarks.is_empty(), "{how}: {report:?}");
+        assert_eq!(files.numbers()[0], HELD, "{how}");
+    }
+}
+
+/// A sink of the program's own, whose bytes cannot be found afterwards.
+fn two_sinks(directory: &str) {
+    let hangs = Gate::closed();
+    let guard = kakashi::builder()
+        .sink_with(
+            FileSink::append(Path::new(directory).join("errors")),
+            kakashi::SinkOptions::default().level(kakashi::LevelFilter::Error),
+        )
+        .sink(Hanging(FileSink::append(log_of(directory)), false, hangs.clone()))
+        .black_box(box_of(directory))
+        .start()
+        .expect("the backend starts");
+    for n in 1..=HELD {
+        info!(ROOMY, "thread=0 n={}", n);
+        if n % 100 == 0 {
+            kakashi::error!(ROOMY, "thread=1 n={}", n / 100);
+        }
+    }
+    hangs.wait();
+    std::mem::forget(guard);
+    // SAFETY: as a crash would.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+#[test]
+fn each_sink_gets_its_own_rest() {
+    let files = Files::new();
+    scenario("two_sinks").with(files.path()).run();
+    let report = boxes::complete(&files.black_box).expect("it can be recovered");
+    assert!(report.remarks.is_empty(), "{report:?}");
+    assert_eq!(files.numbers()[..2], [HELD, HELD / 100]);
+    let errors = lines_of(files.directory.file("errors"));
+    let found: Vec<u64> = messages(&errors).into_iter().map(|message| number(message, "n=")).collect();
+    assert_eq!(found, (1..=HELD / 100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_file_that_others_have_changed_gets_all_at_least_once() {
+    let files = Files::new();
+    scenario("held").with(files.path()).run();
+    let mut log = File::options().append(true).open(files.log()).expect("the log is there");
+    log.write_all(b"somebody else's, and torn").expect("it can be written");
+    let report = boxes::complete(&files.black_box).expect("it can be recovered");
+    assert!(report.remarks.iter().any(|remark| remark.contains("changed by others")), "{report:?}");
+    let mut found = [[false; HELD as usize + 1]; THREADS];
+    for line in lines_of(files.log()).iter().filter(|line| line.contains("thread=") && line.contains("] ")) {
+        let message = message(line);
+        found[number(message, "thread=") as usize][number(message, "n=") as usize] = true;
+    }
+    assert!(found.iter().all(|thread| thread[1..].iter().all(|&found| found)));
+    // A log that was moved away is completed where it is.
+    let files = Files::new();
+    scenario("held").with(files.path()).run();
+    std::fs::rename(files.log(), files.directory.file("log.1")).expect("it can be moved");
+    let report = boxes::complete(&files.black_box).expect("it can be recovered");
+    assert!(report.remarks.is_empty(), "{report:?}");
+    let rest = lines_of_torn(&files.log());
+    let first = std::fs::read_to_string(files.directory.file("log.1")).expect("it is UTF-8");
+    assert!(first.ends_with('\n'));
+    std::fs::write(files.log(), first + &rest).expect("it can be written");
+    assert_eq!(files.numbers(), [HELD; THREADS]);
+}
+
+fn evicting(directory: &str) {
+    let hangs = Gate::closed();
+    let guard = start(directory, Hanging(FileSink::append(log_of(directory)), false, hangs.clone()));
+    let orders = kakashi::get_async_logger("orders");
+    info!(orders, "thread=1 n={}", 1);
+    hangs.wait();
+    for n in 1..=100_u64 {
+        info!(NEWEST, "thread=0 n={}", n);
+    }
+    kakashi::get_async_logger("late to come").set_level(kakashi::LevelFilter::Trace);
+    kakashi::debug!(kakashi::get_async_logger("late to come"), "thread=1 n={}", 2);
+    std::mem::forget(guard);
+    // SAFETY: as a crash would.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+#[test]
+fn evicted_records_are_counted_and_loggers_keep_their_names() {
+    let files = Files::new();
+    scenario("evicting").with(files.path()).run();
+    let report = boxes::complete(&files.black_box).expect("it can be recovered");
+    let log = lines_of(files.log());
+    let newest: Vec<u64> = messages(&log)
+        .into_iter()
+        .filter(|message| message.contains("thread=0"))
+        .map(|message| number(message, "n="))
+        .collect();
+    assert_eq!(newest.last(), Some(&100));
+    assert!(newest.len() >= 8 && newest.windows(2).all(|pair| pair[1] == pair[0] + 1), "{newest:?}");
+    assert_eq!(report.dropped, 100 - newest.len() as u64, "{report:?}");
+    assert!(log.iter().any(|line| line.contains(" DEBUG late to come ")), "{log:?}");
+    assert!(log.iter().any(|line| line.contains(" INFO  orders ")), "{log:?}");
+}
+
+fn forks(directory: &str) {
+    let guard = start(directory, FileSink::append(log_of(directory)));
+    info!(ROOMY, "thread=0 n={}", 1);
+    // SAFETY: the child only logs and leaves.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        info!(ROOMY, "thread=1 n={}", 1);
+        let flushed = kakashi::flush(PATIENCE).is_ok();
+        // Stays until its parent is gone, whose box must not seem alive by that.
+        let mut byte = [0];
+        let _ = io::stdin().read(&mut byte);
+        // SAFETY: the process ends here.
+        unsafe { libc::_exit(if flushed { 0 } else { 1 }) };
+    }
+    info!(ROOMY, "thread=0 n={}", 2);
+    println!("forked {child}");
+    std::mem::forget(guard);
+    kakashi::flush(PATIENCE).expect("the parent's is written");
+    until("the child has logged", || lines_of_torn(&log_of(directory)).contains("thread=1"));
+    info!(ROOMY, "thread=0 n={}", 3);
+    // SAFETY: as a crash would.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+#[test]
+fn a_forked_child_has_no_part_in_the_box() {
+    let files = Files::new();
+    let mut parent = Command::new(std::env::current_exe().expect("the test knows its binary"))
+        .args(["--exact", "child", "--nocapture", "--test-threads=1"])
+        .env("KAKASHI_TEST_SCENARIO", "forks")
+        .env("KAKASHI_TEST_ARGUMENT", files.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the test binary can be run");
+    // Open until the end: the child waits for it.
+    let stdin = parent.stdin.take();
+    parent.wait().expect("it has ended");
+    // The child lives, and the box is free.
+    let view = View::open(&files.black_box).expect("it is a box");
+    assert_eq!(view.life(), boxes::Life::Died);
+    let mut printed = Vec::new();
+    let report = boxes::print(&view, &mut printed).expect("it can be printed");
+    assert!(report.records <= 1, "{report:?}");
+    let log = lines_of_torn(&files.log()) + &String::from_utf8_lossy(&printed);
+    for (text, times) in
+        [("thread=0 n=1\n", 1), ("thread=0 n=2\n", 1), ("thread=0 n=3\n", 1), ("thread=1 n=1\n", 1)]
+    {
+        assert_eq!(log.matches(text).count(), times, "{text}: {log}");
+    }
+    drop(stdin);
+}
+
+fn clean(directory: &str) {
+    let path = box_of(directory);
+    let guard = start(directory, FileSink::append(log_of(directory)));
+    info!(ROOMY, "thread=0 n={}", 1);
+    assert!(path.exists());
+    // A second process is refused, and a second start on the same path after a shutdown is not.
+    assert_eq!(View::open(&path).expect("it is a box").life(), boxes::Life::Alive);
+    guard.shutdown(PATIENCE).expect("all is written");
+    let guard = start(directory, FileSink::append(log_of(directory)));
+    info!(ROOMY, "thread=0 n={}", 2);
+    guard.shutdown(PATIENCE).expect("all is written");
+    let other = kakashi::builder().sink(MemorySink::new()).black_box("/dev/shm/kakashi-other.box").start();
+    let error = other.expect_err("a process has one box").to_string();
+    assert!(error.contains("this process has one already"), "{error}");
+}
+
+#[test]
+fn a_clean_end_leaves_no_file() {
+    let files = Files::new();
+    let ended = scenario("clean").with(files.path()).run();
+    assert!(ended.status.success(), "{ended}");
+    assert!(!files.black_box.exists());
+    assert_eq!(files.numbers()[0], 2);
+}
+
+#[test]
+fn what_cannot_be_a_box_is_refused_with_a_reason() {
+    alone("what_cannot_be_a_box_is_refused_with_a_reason", || {
+        let files = Files::new();
+        let refused = |path: &Path| match kakashi::builder().sink(MemorySink::new()).black_box(path).start() {
+            Err(StartError::BlackBox(error)) => error.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let on_disk = Path::new(env!("CARGO_TARGET_TMPDIR")).join("kakashi-test.box");
+        // Where the target directory is no tmpfs.
+        let error = refused(&on_disk);
+        assert!(error.contains("not on a file system in memory") && error.contains("/dev/shm"), "{error}");
+        let _ = std::fs::remove_file(on_disk);
+
+        std::fs::write(&files.black_box, "my precious notes\n".repeat(1000)).expect("it is written");
+        let error = refused(&files.black_box);
+        assert!(error.contains("lets others at it"), "{error}");
+        let only_mine = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&files.black_box, only_mine).expect("it is ours");
+        let error = refused(&files.black_box);
+        assert!(error.contains("does not begin as a black box does"), "{error}");
+        let kept = std::fs::read_to_string(&files.black_box).expect("it is there");
+        assert!(kept.starts_with("my precious notes"));
+        std::fs::remove_file(&files.black_box).expect("it is there");
+
+        std::os::unix::fs::symlink("/dev/shm/elsewhere", &files.black_box).expect("it can be made");
+        let error = refused(&files.black_box);
+        assert!(error.contains("cannot open the black box"), "{error}");
+        std::fs::remove_file(&files.black_box).expect("it is there");
+        assert!(refused(Path::new("/dev/shm/no/such/folder")).contains("No such file"));
+
+        info!("the first call");
+        kakashi::flush(PATIENCE).expect("it is written");
+        let error = refused(&files.black_box);
+        assert!(error.contains("comes too late") && !files.black_box.exists(), "{error}");
+    });
+}
+
+#[test]
+fn a_box_in_which_a_process_lives_is_refused() {
+    let files = Files::new();
+    let counts = Counts::open(&files.directory.file("counts"));
+    let child = spawn("torture", &files, Stdio::null());
+    let began = Instant::now();
+    while counts.total() == 0 {
+        assert!(began.elapsed() < HANG, "the child does not log");
+        std::thread::yield_now();
+    }
+    let pid = child.id();
+    let error = boxes::complete(&files.black_box).expect_err("it is in use").to_string();
+    assert!(error.contains(&format!("process {pid} lives in")), "{error}");
+    let view = boxes::find(pid).expect("a process's box is found by its number");
+    assert_eq!((view.pid(), view.life()), (pid, boxes::Life::Alive));
+    assert!(boxes::print(&view, &mut io::sink()).is_err());
+    let stats = view.stats();
+    assert!(stats.calls > 0 && stats.state == kakashi::State::Running, "{stats}");
+    kill(child);
+    assert_eq!(view.life(), boxes::Life::Died);
+}
