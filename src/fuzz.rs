@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+pub use crate::blackbox::fuzz::black_box;
 use crate::callsite::{Callsite, Field, Piece};
 use crate::format::{self, LineCache, LineHead, Out, Plans};
 use crate::lane::ThreadId;
@@ -17,8 +18,8 @@ use crate::ring::{Consumer, Dest, Frame, ProducerHalf, RingMemory, RingView};
 pub type Target = fn(&[u8]);
 
 /// Each target by the name of its corpus.
-pub const TARGETS: [(&str, Target); 4] =
-    [("decode", decode), ("escape", escape), ("float", float), ("rings", rings)];
+pub const TARGETS: [(&str, Target); 5] =
+    [("black_box", black_box), ("decode", decode), ("escape", escape), ("float", float), ("rings", rings)];
 
 const fn field(name: &'static str, value: u8, in_message: bool) -> Field<'static> {
     Field { name, value, in_message }

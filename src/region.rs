@@ -109,7 +109,19 @@ pub(crate) struct Plan {
     pub(crate) bytes: usize,
 }
 
-const TABLES: usize = size_of::<RegionHeader>().next_multiple_of(PAGE);
+#[cfg(feature = "fuzzing")]
+impl Plan {
+    pub(crate) fn names(&self) -> usize {
+        self.names
+    }
+
+    pub(crate) fn staging(&self) -> usize {
+        self.staging
+    }
+}
+
+/// Where the tables begin.
+pub(crate) const TABLES: usize = size_of::<RegionHeader>().next_multiple_of(PAGE);
 
 /// The plan of a region of this program with tables of that size, and with the loggers' names if they are shown.
 pub(crate) fn plan(tables_bytes: usize, shown: bool) -> Plan {

@@ -250,7 +250,7 @@ struct Random(u64);
 impl Random {
     fn new() -> Self {
         let seed = std::env::var("KAKASHI_SEED").ok().and_then(|seed| seed.parse().ok());
-        let seed = seed.unwrap_or_else(|| std::process::id() as u64 * 0x9E37_79B9 | 1);
+        let seed = seed.unwrap_or_else(|| (u64::from(std::process::id()) * 0x9E37_79B9) | 1);
         println!("KAKASHI_SEED={seed}");
         Random(seed)
     }

@@ -294,6 +294,9 @@ pub(super) fn started(process: &str) -> Option<u64> {
     stat.rsplit_once(')')?.1.split_ascii_whitespace().nth(19)?.parse().ok()
 }
 
+/// More than the log statements of any program come to: a sparse file may say to be of any length.
+const MOST_TABLES: u64 = 1 << 28;
+
 /// Whether a region begins here, of this version: what is wrong if not.
 pub(super) fn check_start(header: &RegionHeader, len: u64, path: &Path) -> Result<(), BlackBoxError> {
     let path = || path.to_owned();
@@ -322,6 +325,9 @@ pub(super) fn check_start(header: &RegionHeader, len: u64, path: &Path) -> Resul
         || header.tables_bytes > header.names - header.tables
     {
         return damaged("its parts do not lie one behind the other");
+    }
+    if header.tables_bytes > MOST_TABLES {
+        return damaged("its tables are longer than any program's");
     }
     if header.names > len {
         return damaged("it ends before its tables do");

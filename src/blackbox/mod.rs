@@ -38,6 +38,8 @@
 mod file;
 mod find;
 mod follow;
+#[cfg(feature = "fuzzing")]
+pub(crate) mod fuzz;
 mod plain;
 mod records;
 mod recover;

@@ -157,7 +157,7 @@ pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> 
     let sealed = head.journal.sealed.load(Ordering::Relaxed);
     let left = (0..MAX_SINKS).filter_map(|at| {
         let staged = view.staged(at, &head.journal.sinks[at], sealed)?;
-        let got = match staged.place.as_ref().map(|place| got(place, &staged)) {
+        let got = match staged.place.as_ref().map(|place| got(place, &staged, false)) {
             Some(Ok(Got { bytes, exact: true, .. })) => bytes,
             _ => staged.taken,
         };
@@ -347,7 +347,7 @@ impl Recovery<'_> {
             source,
         };
         if let Some(place) = &staged.place
-            && let Ok(Got { mut file, bytes, exact, torn }) = got(place, staged)
+            && let Ok(Got { mut file, bytes, exact, torn }) = got(place, staged, true)
         {
             let mut rest = &staged.bytes[bytes..];
             // The line of which a part is there is one of the records, too.
@@ -449,7 +449,7 @@ impl Recovery<'_> {
 
 /// What a file has got of a batch.
 struct Got {
-    /// Open, to be appended to.
+    /// Open, to be appended to if that was asked for.
     file: File,
     /// Bytes of the batch, from its start.
     bytes: usize,
@@ -459,8 +459,8 @@ struct Got {
     torn: bool,
 }
 
-fn got(place: &StagedPlace, staged: &Staged) -> io::Result<Got> {
-    let file = find(place)?;
+fn got(place: &StagedPlace, staged: &Staged, write: bool) -> io::Result<Got> {
+    let file = find(place, write)?;
     let size = file.metadata()?.len();
     let mut last = [b'\n'];
     if size > 0 {
@@ -482,11 +482,11 @@ fn got(place: &StagedPlace, staged: &Staged) -> io::Result<Got> {
 }
 
 /// The file of a place: under its path, or under another name in the same folder.
-fn find(place: &StagedPlace) -> io::Result<File> {
+fn find(place: &StagedPlace, write: bool) -> io::Result<File> {
     let open = |path: &Path| {
         let file = OpenOptions::new()
             .read(true)
-            .append(true)
+            .append(write)
             .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
             .open(path)?;
         let data = file.metadata()?;

@@ -19,6 +19,7 @@ use std::collections::HashMap;
 
 use crate::callsite::{Field, Piece, Statement, callsites};
 use crate::channel::{Shape, channels};
+use crate::lane::{LaneHead, SCRATCH_BYTES};
 use crate::level::Level;
 use crate::region;
 use crate::ring::{OverwriteLayout, RingLayout};
@@ -154,6 +155,7 @@ impl<'a> Tables<'a> {
     }
 
     fn read(&mut self, from: &mut Reader<'a>) -> Option<()> {
+        let mut behind = 0;
         for _ in 0..from.u32()? {
             let (name, policy) = (from.text()?, from.text()?);
             let [threads, slots, slot_bytes] = [from.u32()?, from.u32()?, from.u32()?];
@@ -180,7 +182,9 @@ impl<'a> Tables<'a> {
                 ring: usize::try_from(ring).ok()?,
                 layout,
             };
-            is_plausible(&shape).then_some(())?;
+            // Each in a place of its own: so there are no more lanes than there is file.
+            (first >= behind && is_plausible(&shape)).then_some(())?;
+            behind = first.checked_add(lane_bytes.checked_mul(u64::from(threads) + 1)?)?;
             self.channels.push(ChannelTable { name, policy, first, shape });
         }
         for _ in 0..from.u32()? {
@@ -223,7 +227,9 @@ fn is_plausible(shape: &Shape) -> bool {
         && (1..=4096).contains(&shape.threads)
         && shape.layout.slots <= 4096
         && shape.ring <= 1 << 16
-        && shape.lane_bytes >= shape.ring + shape.layout.slots + shape.slots * shape.slot_bytes
+        && shape.ring >= size_of::<LaneHead>()
+        && shape.lane_bytes
+            >= shape.ring + shape.layout.slots + shape.slots * shape.slot_bytes + SCRATCH_BYTES
         && shape.lane_bytes <= 1 << 38
 }
 
