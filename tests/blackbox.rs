@@ -42,6 +42,7 @@ const SCENARIOS: &[Scenario] = &[
     ("evicting", evicting),
     ("forks", forks),
     ("clean", clean),
+    ("eats", eats),
 ];
 
 #[test]
@@ -763,4 +764,111 @@ fn a_box_in_which_a_process_lives_is_refused() {
     assert!(stats.calls > 0 && stats.state == kakashi::State::Running, "{stats}");
     kill(child);
     assert_eq!(view.life(), boxes::Life::Died);
+}
+
+/// Logs, and takes memory until the kernel ends it. In the control group that the script has made.
+fn eats(directory: &str) {
+    let group = std::env::var("KAKASHI_CGROUP").expect("scripts/oom.sh says which");
+    let counts = Counts::open(&Path::new(directory).join("counts"));
+    let _guard = start(directory, Choppy::new(&log_of(directory), std::process::id().into()));
+    std::fs::write(Path::new(&group).join("cgroup.procs"), std::process::id().to_string())
+        .expect("it can be entered");
+    std::thread::spawn(|| {
+        let mut eaten = Vec::new();
+        loop {
+            eaten.push(vec![1_u8; 1 << 20]);
+        }
+    });
+    log_numbers(|thread, n| counts.of(thread).store(n, Ordering::Release));
+}
+
+/// Run by `scripts/oom.sh`, which may make a control group; elsewhere it says that it is left out.
+#[test]
+fn the_out_of_memory_killer_takes_no_record() {
+    if std::env::var_os("KAKASHI_CGROUP").is_none() {
+        println!("left out: scripts/oom.sh runs it");
+        return;
+    }
+    for _ in 0..kills().div_ceil(4) {
+        let files = Files::new();
+        let counts = Counts::open(&files.directory.file("counts"));
+        let ended = scenario("eats").with(files.path()).run();
+        assert_eq!(
+            std::os::unix::process::ExitStatusExt::signal(&ended.status),
+            Some(libc::SIGKILL),
+            "{ended}"
+        );
+        let report = boxes::complete(&files.black_box).expect("the box can be recovered");
+        assert!(report.remarks.is_empty(), "{report:?}");
+        assert_all(files.numbers(), |thread| counts.of(thread).load(Ordering::Relaxed));
+        println!("{} calls, {} records recovered", counts.total(), report.records);
+    }
+}
+
+/// What is done to the bytes of a file.
+type Change = fn(&mut Vec<u8>);
+
+#[test]
+fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing() {
+    let files = Files::new();
+    scenario("held").with(files.path()).run();
+    let whole = std::fs::read(&files.black_box).expect("the box is there");
+    let copy = files.directory.file("copy");
+    let printed = |change: Change| {
+        let mut bytes = whole.clone();
+        change(&mut bytes);
+        std::fs::write(&copy, bytes).expect("it is written");
+        let view = View::open(&copy).map_err(|error| error.to_string())?;
+        let mut text = Vec::new();
+        let report = boxes::print(&view, &mut text).map_err(|error| error.to_string())?;
+        Ok::<_, String>((report.records, report.message(&view), String::from_utf8_lossy(&text).into_owned()))
+    };
+    let (all, message, _) = printed(|_| {}).expect("it is whole");
+    assert!(!message.contains("not readable") && !message.contains("damaged"), "{message}");
+    let refused = |change: Change, why: &str| {
+        let error = printed(change).expect_err(why);
+        assert!(error.contains(why), "{error}");
+    };
+    refused(|bytes| bytes.truncate(0), "does not begin as a black box does");
+    refused(|bytes| bytes.truncate(100), "ends within its header");
+    refused(|bytes| bytes.truncate(30_000), "ends before its tables do");
+    refused(|bytes| bytes[0] ^= 1, "does not begin as a black box does");
+    refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 1");
+    refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 1");
+    refused(|bytes| bytes[128..136].fill(0xFF), "do not lie one behind the other");
+    // The tables: what is left of them does not make all records.
+    let (_, message, _) = printed(|bytes| bytes[28_672 + 600..30_000].fill(0)).expect("a part can be read");
+    assert!(message.contains("the tables of its log statements are damaged"), "{message}");
+    let (some, message, _) =
+        printed(|bytes| bytes.truncate(bytes.len() / 100 * 9)).expect("a part can be read");
+    assert!(message.contains("it is cut short") && some < all, "{message}");
+    // A frame in a ring that says to be longer than the ring: the rest of that lane is lost, and that is said.
+    let (some, message, text) = printed(|bytes| {
+        // The records are of one statement, and of one slot: the words of their frames are the same.
+        let word = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+        let mut seen = std::collections::HashMap::<u64, Vec<usize>>::new();
+        for at in (0..bytes.len()).step_by(64).filter(|&at| word(at) & 0xFFFF == 1 && word(at) >> 16 != 0) {
+            seen.entry(word(at)).or_default().push(at);
+        }
+        let frames = seen.into_values().max_by_key(Vec::len).expect("there are frames");
+        let one = frames[frames.len() / 2];
+        bytes[one..one + 2].fill(0x7F);
+    })
+    .expect("a part can be read");
+    assert!(message.contains("not readable") && some < all, "{message}");
+    assert_eq!(text.lines().count() as u64, some + 1);
+    // Bits, anywhere.
+    let mut random = Random::new();
+    for _ in 0..30 {
+        let mut bytes = whole.clone();
+        for _ in 0..1000 {
+            let (at, bit) = (random.below(bytes.len() as u64) as usize, random.below(8));
+            bytes[at] ^= 1 << bit;
+        }
+        std::fs::write(&copy, &bytes).expect("it is written");
+        if let Ok(view) = View::open(&copy) {
+            let (_, _) = (view.stats(), view.lane_stats());
+            let _ = boxes::print(&view, &mut io::sink());
+        }
+    }
 }

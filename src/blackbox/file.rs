@@ -316,6 +316,9 @@ pub(super) fn check_start(header: &RegionHeader, len: u64, path: &Path) -> Resul
         });
     }
     let damaged = |what: &str| Err(BlackBoxError::Damaged { path: path(), what: what.to_owned() });
+    if len < size_of::<RegionHeader>() as u64 {
+        return damaged("it ends within its header");
+    }
     if header.header_bytes as usize != size_of::<RegionHeader>() {
         return damaged("its header is not as long as it should be");
     }
