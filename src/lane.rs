@@ -120,6 +120,8 @@ pub struct WriterCounters {
     pub(crate) high_water: AtomicU64,
     /// Records that no writer will take: published after a shutdown had closed the ring.
     pub(crate) late_leftover: AtomicU64,
+    /// The position up to which records were rendered when slots were last given back (`writer/tenure.rs`).
+    pub(crate) sealed: AtomicU64,
 }
 
 /// What a lane has besides its ring and its scratch area. All bytes zero is a free lane.

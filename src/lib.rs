@@ -84,6 +84,8 @@ mod clock;
 #[cfg(not(kakashi_loom))]
 mod cold;
 #[cfg(not(kakashi_loom))]
+mod crash;
+#[cfg(not(kakashi_loom))]
 mod error;
 #[cfg(not(kakashi_loom))]
 mod format;

@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::{CONTROL, WRITER_RUNS};
 use crate::gate::{self, State};
 use crate::writer::{self, SINKS, Stop};
-use crate::{futex, region, thread, tickets};
+use crate::{crash, futex, region, thread, tickets};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -75,6 +75,7 @@ extern "C" fn child() {
     control.generation += 1;
     writer::reset_stop(Stop::No);
     writer::forget_forks();
+    crash::forget();
     WRITER_RUNS.store(0, Ordering::Relaxed);
     gate::set_state(match gate::state() {
         State::Stopping | State::Stopped => State::Stopped,

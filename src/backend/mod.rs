@@ -30,7 +30,7 @@ use crate::futex::{self, Held, Lock};
 use crate::gate::{self, State};
 use crate::sink::ConsoleSink;
 use crate::writer::{self, Idle, Outlet, SINKS, Stop, Writer};
-use crate::{region, stats, thread, tickets};
+use crate::{crash, region, stats, thread, tickets};
 
 /// How long a shutdown may take where nobody says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -186,11 +186,15 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
     let blocked = SignalsBlocked::now();
     let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {
         pin(core);
+        if crash::is_armed() {
+            crash::unblock_faults();
+        }
         // What a sink or the program's error function throws is caught where it is called; this is for
         // a mistake of our own: waiting callers are let go, and it is said.
         if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
             region::totals().workers.store(0, Ordering::Relaxed);
             region::totals().active_workers.store(0, Ordering::Relaxed);
+            writer::tenure::abandon();
             gate::set_state(State::Failed);
             exit::say("kakashi: the writer panicked; records are dropped from now on");
         }
@@ -331,6 +335,7 @@ fn shutdown(timeout: Duration, generation: Option<u64>) -> Result<ShutdownReport
     if !join_writer(&mut control, deadline) {
         return Err(timed_out());
     }
+    crash::disarm();
     gate::set_state(State::Stopped);
     Ok(ShutdownReport::now())
 }

@@ -30,8 +30,8 @@ use crate::number::load_short;
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned, load_owned};
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, ProducerHalf, RingCounts, RingMemory, RingView,
-    Run, prefetch_write,
+    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, Peek, ProducerHalf, RingCounts, RingMemory,
+    RingView, Run, prefetch_write,
 };
 
 /// Bytes before the frame word: the sequence number.
@@ -302,6 +302,37 @@ impl<const B: usize, const N: usize> RingView for Overwrite<B, N> {
             evicted: gone.saturating_sub(consumed),
             occupied: self.producer.write.load(Ordering::Relaxed).saturating_sub(floor).min(N as u64),
             capacity: N as u64,
+        }
+    }
+
+    fn ends(&self) -> (u64, u64) {
+        let read = self.consumer.read.load(Ordering::Acquire);
+        (read, self.producer.write.load(Ordering::Acquire))
+    }
+
+    /// As `copy_next`, by the same proof.
+    unsafe fn peek(&self, from: u64, until: u64, copy: &mut [u64]) -> Option<Peek> {
+        let mut at = from;
+        loop {
+            at = at.max(self.producer.floor.load(Ordering::Acquire));
+            if at >= until {
+                return None;
+            }
+            let frame = Frame(self.word(at, PREFIX).load(Ordering::Acquire));
+            let words = match frame.is_filler() {
+                true => 0,
+                false => ((frame.slots().clamp(1, (N / 2).max(1)) * B - PREFIX) / 8).min(copy.len()),
+            };
+            for (to, word) in copy.iter_mut().take(words).enumerate() {
+                *word = self.word(at, PREFIX + to * 8).load(Ordering::Acquire);
+            }
+            if self.producer.floor.load(Ordering::Relaxed) > at {
+                continue;
+            }
+            at += frame.slots().clamp(1, N) as u64;
+            if !frame.is_filler() {
+                return Some(Peek { next: at, words });
+            }
         }
     }
 }

@@ -26,7 +26,8 @@ use ringbuf::wrap::caching::CachingCons;
 use ringbuf::wrap::direct::Prod;
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingMemory, RingView, Run, prefetch_write,
+    AHEAD, Consumer, Dest, Frame, Grant, Peek, ProducerHalf, RingCounts, RingMemory, RingView, Run,
+    prefetch_write,
 };
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
 
@@ -376,6 +377,32 @@ impl<const B: usize, const N: usize> RingView for Spsc<B, N> {
             occupied: self.producer.position.load(Ordering::Relaxed).saturating_sub(read).min(N as u64),
             capacity: N as u64,
         }
+    }
+
+    fn ends(&self) -> (u64, u64) {
+        let read = self.consumer.position.load(Ordering::Acquire);
+        (read, self.producer.position.load(Ordering::Acquire))
+    }
+
+    unsafe fn peek(&self, from: u64, until: u64, copy: &mut [u64]) -> Option<Peek> {
+        let mut at = from;
+        while at < until {
+            let first = at as usize & (N - 1);
+            // SAFETY: `first` is below `N`; the slots up to `until` were published before it was read, and
+            // stay as they are, as the caller promised.
+            let words = unsafe { self.slots.get().cast_const().cast::<Slot<B>>().add(first).cast::<u64>() };
+            // SAFETY: as above.
+            let frame = Frame(unsafe { words.read() });
+            let next = at + frame.slots().max(1) as u64;
+            if !frame.is_filler() {
+                let len = (frame.slots().clamp(1, N - first) * B / 8).min(copy.len());
+                // SAFETY: as above; the frame ends within the ring.
+                unsafe { core::ptr::copy_nonoverlapping(words, copy.as_mut_ptr(), len) };
+                return Some(Peek { next, words: len });
+            }
+            at = next;
+        }
+        None
     }
 }
 

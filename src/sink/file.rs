@@ -9,6 +9,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -91,6 +92,10 @@ impl Sink for FileSink {
         .ok()?;
         // Devices such as /dev/null can be shared; what is written to a file cannot.
         data.file_type().is_file().then(|| SinkId::File { device: data.dev(), inode: data.ino() })
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        self.file.as_ref().map(AsRawFd::as_raw_fd)
     }
 
     fn name(&self) -> String {

@@ -15,6 +15,7 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::tenure;
 use crate::error::{BackendError, Failure};
 use crate::format::Out;
 use crate::level::Level;
@@ -80,6 +81,8 @@ enum Life {
 
 /// A sink, its staging, and how it fares.
 pub(crate) struct Outlet {
+    /// Its place among them.
+    at: usize,
     sink: Box<dyn Sink>,
     name: String,
     options: SinkOptions,
@@ -99,6 +102,7 @@ pub(crate) struct Outlet {
 impl Outlet {
     pub(crate) fn new(sink: Box<dyn Sink>, name: String, options: SinkOptions) -> Self {
         Outlet {
+            at: 0,
             sink,
             name,
             options,
@@ -129,7 +133,13 @@ impl Outlet {
             let rest = &self.staging[self.taken..self.staged];
             let given = rest.len();
             let sink = &mut self.sink;
-            let error = match catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest))) {
+            tenure::writing();
+            let result = catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest)));
+            if let Ok(Ok(taken)) = result {
+                tenure::SINKS[self.at].took(self.taken + taken.min(given));
+            }
+            tenure::wrote();
+            let error = match result {
                 Ok(Ok(0)) => {
                     io::Error::new(io::ErrorKind::WriteZero, "it took none of the bytes it was given")
                 }
@@ -211,6 +221,7 @@ impl Outlet {
         let mut out = Out::at(self.staging, 0);
         crate::format::missed_line(&mut out, crate::clock::wall_ns(), self.missed);
         self.staged = out.len();
+        tenure::SINKS[self.at].stage(self.staged);
         self.missed = 0;
         add_owned(&region::totals().notices, 1);
     }
@@ -218,6 +229,7 @@ impl Outlet {
     fn retire(&mut self, config: &Config, error: io::Error) {
         add_owned(&region::totals().sink_errors, 1);
         self.life = Life::Retired;
+        tenure::SINKS[self.at].close();
         self.staged = 0;
         self.taken = 0;
         self.next_try = None;
@@ -290,10 +302,16 @@ impl Outlets {
 
     /// Gives each sink its staging in the region, empty.
     pub(crate) fn adopt(&mut self) {
+        tenure::SINKS.iter().for_each(tenure::Noted::close);
         for (at, outlet) in self.all.iter_mut().enumerate() {
+            outlet.at = at;
             // SAFETY: each outlet has a number of its own, and there is one set of outlets, which
             // only one writer has at a time.
             outlet.staging = unsafe { region::staging(at) };
+            if outlet.life != Life::Retired {
+                let descriptor = outlet.sink.descriptor();
+                tenure::SINKS[at].open(descriptor, outlet.options.level, outlet.staging);
+            }
             outlet.staged = 0;
             outlet.taken = 0;
             outlet.failing_since = None;
@@ -320,12 +338,21 @@ impl Outlets {
 
     /// Leaves the sinks as they are without closing them: in a forked child that found them in use.
     pub(crate) fn abandon(&mut self) {
+        tenure::SINKS.iter().for_each(tenure::Noted::close);
         std::mem::forget(std::mem::take(&mut self.all));
         self.records = 0;
     }
 
+    /// Notes what is staged now, for the moment at which slots are given back.
+    pub(super) fn seal(&self) {
+        for outlet in &self.all {
+            tenure::SINKS[outlet.at].prepare(outlet.staged, outlet.taken);
+        }
+    }
+
     /// Closes the sinks. One that panics at that does not keep the others from it.
     pub(crate) fn close(&mut self) {
+        tenure::SINKS.iter().for_each(tenure::Noted::close);
         for outlet in self.all.drain(..) {
             if let (Life::Suspended, Some(failure)) = (outlet.life, &outlet.last_error) {
                 // What it missed can no longer be told in its own log.

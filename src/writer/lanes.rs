@@ -302,6 +302,14 @@ impl Lanes {
         }
     }
 
+    /// Notes up to where records were rendered, before that is given back.
+    pub(super) fn seal(&mut self) {
+        for cursor in &mut self.cursors {
+            cursor.tell_consumer();
+            cursor.lane.head.writer.sealed.store(cursor.consumer.position(), Ordering::Release);
+        }
+    }
+
     pub(super) fn release(&mut self) {
         for cursor in &mut self.cursors {
             cursor.release();
