@@ -50,11 +50,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "record", "region", "ring", "sink", "sync", "thread", "tickets",
         ],
     ),
+    // The end of the process by a signal or a panic.
+    ("crash", &["futex", "gate", "lane", "thread", "tickets", "writer"]),
     (
         "backend",
         &[
-            "channel", "clock", "error", "futex", "gate", "level", "logger", "region", "sink", "stats",
-            "thread", "tickets", "writer",
+            "channel", "clock", "crash", "error", "futex", "gate", "level", "logger", "region", "sink",
+            "stats", "thread", "tickets", "writer",
         ],
     ),
 ];
@@ -73,6 +75,9 @@ const UNSAFE: &[&str] = &[
     "src/channel.rs",
     "src/clock.rs",
     "src/cold.rs",
+    "src/crash/action.rs",
+    "src/crash/mod.rs",
+    "src/crash/stack.rs",
     "src/format/out.rs",
     "src/format/plan.rs",
     "src/futex.rs",
@@ -95,6 +100,7 @@ const UNSAFE: &[&str] = &[
     "src/writer/deliver.rs",
     "src/writer/lanes.rs",
     "src/writer/mod.rs",
+    "src/writer/rescue.rs",
 ];
 
 /// Files without unsafe code that cannot forbid it, since it would be forbidden to the modules below as well.

@@ -181,6 +181,7 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
     let core = control.core;
     writer::ask_to_stop(Stop::No);
     WRITER_RUNS.store(1, Ordering::Release);
+    writer::tenure::begin();
     // Calls may publish from here on; the writer will find them.
     gate::set_state(state);
     let blocked = SignalsBlocked::now();
@@ -209,6 +210,7 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
         }
         Err(error) => {
             WRITER_RUNS.store(0, Ordering::Release);
+            writer::tenure::abandon();
             SINKS.lock().close();
             // The default backend that was running has left: the next call starts it again.
             gate::set_state(if before == State::AutoStarted { State::Idle } else { before });

@@ -73,8 +73,13 @@ pub(crate) fn uninstall(handler: Handler) {
 /// Lets the action before ours happen. True when that ends the process once the handler has returned.
 ///
 /// # Safety
-/// Within a handler for `signal`, with the kernel's arguments.
-pub(super) unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mut libc::c_void) -> bool {
+/// Within `ours`, the handler for `signal`, with the kernel's arguments.
+pub(super) unsafe fn chain(
+    ours: Handler,
+    signal: i32,
+    info: *mut libc::siginfo_t,
+    context: *mut libc::c_void,
+) -> bool {
     let before = SIGNALS.iter().zip(&BEFORE).find(|(known, _)| **known == signal).map(|(_, before)| before);
     let known = before.filter(|before| before.known.load(Ordering::Acquire));
     // SAFETY: known, hence written. Without: the default action, all zero.
@@ -108,6 +113,9 @@ pub(super) unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mu
             true
         }
         function => {
+            // It may abort, as Rust's does for an overflowed stack; our handler would only pass that on, and its frame
+            // may not fit into what is left of an alternate stack.
+            let abort = is_fault.then(|| lend_abort(ours)).flatten();
             // SAFETY: the program installed this function, with these flags, for this.
             unsafe {
                 if old.sa_flags & libc::SA_SIGINFO != 0 {
@@ -117,10 +125,25 @@ pub(super) unsafe fn chain(signal: i32, info: *mut libc::siginfo_t, context: *mu
                     let function = core::mem::transmute::<usize, extern "C" fn(i32)>(function);
                     function(signal);
                 }
+                if let Some(abort) = abort {
+                    libc::sigaction(libc::SIGABRT, &abort, core::ptr::null_mut());
+                }
             }
             false
         }
     }
+}
+
+/// Restores the action before ours for SIGABRT, and returns ours; `None` when it is not in.
+fn lend_abort(ours: Handler) -> Option<libc::sigaction> {
+    let now = get(libc::SIGABRT);
+    let before = &BEFORE[FAULTS];
+    if now.sa_sigaction != ours as *const () as usize || !before.known.load(Ordering::Acquire) {
+        return None;
+    }
+    // SAFETY: known, hence written.
+    unsafe { libc::sigaction(libc::SIGABRT, (*before.action.get()).as_ptr(), core::ptr::null_mut()) };
+    Some(now)
 }
 
 /// Lets the calling thread, the writer, take its own faults: blocked ones end the process without a handler.

@@ -92,7 +92,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
                 save(signal, me);
             }
             // SAFETY: the kernel's own arguments are passed on.
-            if unsafe { chain(signal, info, context) } {
+            if unsafe { chain(on_signal, signal, info, context) } {
                 CRASHING.store(DYING, Ordering::Release);
             } else {
                 CRASHING.store(0, Ordering::Release);
@@ -106,7 +106,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
                 futex::wait(&CRASHING, other, Some(left));
             }
             // SAFETY: as above.
-            unsafe { chain(signal, info, context) };
+            unsafe { chain(on_signal, signal, info, context) };
         }
     }
     // SAFETY: as above.

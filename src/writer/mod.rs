@@ -20,15 +20,16 @@ mod lanes;
 mod notice;
 mod request;
 mod rescue;
+mod retry;
 pub(crate) mod tenure;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use deliver::Retry;
 pub(crate) use deliver::{Config, OnError, Outlet, Outlets};
 pub(crate) use request::{CrashCause, ask, forget as forget_requests};
 pub(crate) use rescue::{prepare as prepare_rescue, rescue};
+pub use retry::Retry;
 
 use crate::callsite::Callsite;
 use crate::clock::{self, Anchor};
@@ -180,7 +181,6 @@ impl Writer {
         thread::become_writer();
         set_timer_slack();
         tickets::open();
-        tenure::begin();
         let totals = region::totals();
         totals.workers.fetch_add(1, Ordering::Relaxed);
         totals.active_workers.fetch_add(1, Ordering::Relaxed);

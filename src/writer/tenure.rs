@@ -54,9 +54,10 @@ fn stop_for_ever() -> ! {
     }
 }
 
-/// A writer begins.
+/// A writer begins: called before its thread is made, so that a handler waits for one that has yet to run. When the word
+/// is taken the writer stops at its first step.
 pub(crate) fn begin() {
-    pass(ABSENT, OWN);
+    let _ = WORD.compare_exchange(ABSENT, OWN, Ordering::AcqRel, Ordering::Acquire);
 }
 
 /// It leaves.
@@ -89,7 +90,7 @@ pub(crate) fn is_taken() -> bool {
     WORD.load(Ordering::Acquire) == TAKEN
 }
 
-/// A writer panicked, by a mistake of our own: nobody works any more.
+/// The writer panicked, by a mistake of our own, or its thread could not be made: nobody works any more.
 pub(crate) fn abandon() {
     let _ = WORD.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| (word != TAKEN).then_some(ABSENT));
 }
