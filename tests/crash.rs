@@ -489,8 +489,7 @@ fn a_writer_that_comes_back_writes_nothing_twice() {
     last_is(&has_all(&path, &ended), "SIGTERM", "the writer did not answer");
 }
 
-/// Seen to fail: with all signals blocked in the writer's thread; with a handler that asks the writer on its own
-/// thread and gives up.
+/// Seen to fail: with all signals blocked in the writer's thread.
 #[test]
 fn the_writer_itself_may_fault() {
     let (_directory, path, ended) = run("writer faults");

@@ -234,6 +234,9 @@ impl Builder {
         }
         if self.crash_handler {
             crash::arm();
+        } else {
+            // An earlier backend's, whose shutdown ran out of time.
+            crash::disarm();
         }
         spawn(&mut control, State::Running, matches!(before, State::Stopped | State::Stopping))?;
         Ok(Guard { generation: control.generation })

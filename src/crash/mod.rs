@@ -40,7 +40,6 @@ pub(crate) use action::{install, unblock_faults, uninstall};
 use crate::futex;
 use crate::gate::{self, State};
 use crate::lane::ThreadId;
-use crate::thread;
 use crate::writer::{self, CrashCause, tenure};
 
 /// How long the writer is waited for.
@@ -116,15 +115,16 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
 /// Gets out what was logged.
 fn save(signal: i32, tid: u32) {
     let cause = CrashCause { signal, thread: ThreadId { tid, name: name(tid) } };
-    if tenure::has_writer() && !thread::is_writer() && writer::ask(&cause, PATIENCE) {
+    if tenure::can_answer(tid) && writer::ask(&cause, PATIENCE) {
         return;
     }
     let Some(taken) = tenure::take_over() else { return };
-    // SAFETY: `take_over` succeeds once, so that the stack has one user; `rescue` does not unwind.
+    // SAFETY: one thread at a time has taken over, so that the stack has one user; `rescue` does not unwind.
     unsafe { stack::call(|| writer::rescue(taken, &cause)) };
-    if gate::state() != State::Stopped {
+    if taken.writer {
         gate::set_state(State::Failed);
     }
+    tenure::give_back(taken);
 }
 
 fn tid() -> u32 {

@@ -535,6 +535,30 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_in_the_consumers_place_sees_the_same_frames() {
+        let ring: &'static Overwrite<64, 8> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for user in 0..500 {
+            push(&mut producer, 1 + user as usize % 3, user);
+            let (mut at, until) = ring.ends();
+            let mut seen = Vec::new();
+            let mut copy = [0; 64];
+            // SAFETY: from the read position on, which stays as it is, to the write position.
+            while let Some(found) = unsafe { ring.peek(at, until, &mut copy) } {
+                let user = Frame(copy[0]).user();
+                assert!(copy[1..found.words].iter().all(|&word| word == user), "torn: {copy:x?}");
+                seen.push(user);
+                at = found.next;
+            }
+            assert_eq!(seen.last(), Some(&user));
+            if user % 7 == 0 {
+                let read: Vec<u64> = drain(&mut *consumer).iter().map(|&(user, _)| user).collect();
+                assert_eq!(seen, read);
+            }
+        }
+    }
+
+    #[test]
     fn no_frame_is_torn_between_threads() {
         const FRAMES: u64 = if cfg!(debug_assertions) { 200_000 } else { 2_000_000 };
         let ring: &'static Overwrite<64, 8> = Box::leak(Overwrite::new_boxed());

@@ -514,6 +514,33 @@ mod tests {
     }
 
     #[test]
+    fn a_reader_in_the_consumers_place_sees_the_same_frames() {
+        let ring: &'static Spsc<64, 8> = Box::leak(Spsc::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for round in 0..100u64 {
+            for slots in [1, 3, 2] {
+                if let Some(grant) = producer.reserve(slots) {
+                    // SAFETY: the second word of the frame.
+                    unsafe { grant.dest().put(8, round) };
+                    grant.commit(round);
+                }
+            }
+            let (mut at, until) = ring.ends();
+            let mut seen = Vec::new();
+            let mut copy = [0; 32];
+            // SAFETY: from the read position on, which stays as it is, to the write position.
+            while let Some(found) = unsafe { ring.peek(at, until, &mut copy) } {
+                let frame = Frame(copy[0]);
+                assert_eq!((found.words, copy[1]), (frame.slots() * 8, round));
+                seen.push((frame.slots(), frame.user()));
+                at = found.next;
+            }
+            assert_eq!(at, until);
+            assert_eq!(seen, frames(&mut *consumer));
+        }
+    }
+
+    #[test]
     fn a_dropped_grant_publishes_nothing() {
         let ring: &'static Spsc<64, 4> = Box::leak(Spsc::new_boxed());
         let mut producer = ring.producer();

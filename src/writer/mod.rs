@@ -179,6 +179,7 @@ impl Writer {
     /// Runs until it is asked to stop and has written what was there.
     pub(crate) fn run(mut self) {
         thread::become_writer();
+        tenure::runs_on(thread::current().tid);
         set_timer_slack();
         tickets::open();
         let totals = region::totals();

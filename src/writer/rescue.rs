@@ -86,7 +86,7 @@ pub(crate) fn rescue(taken: Taken, cause: &CrashCause) {
     if rescue.is_null() {
         return;
     }
-    // SAFETY: published once and never freed; `Taken` is given once per process, hence one user.
+    // SAFETY: published once and never freed; one thread at a time has taken over, hence one user.
     let rescue = unsafe { &mut *rescue };
     let mut outputs = Outputs::new(Instant::now().checked_add(PATIENCE));
     for at in 0..tenure::SINKS.len() {

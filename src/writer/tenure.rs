@@ -12,6 +12,7 @@
 //! ABSENT <-> OWN <-> WRITING        the writer, by compare-and-swap
 //!            OWN <-> MOVING         "
 //! any but TAKEN --> TAKEN           the handler, by compare-and-swap
+//! ABSENT <-- TAKEN                  ", where there was no writer
 //! ```
 //!
 //! Proof that nothing is lost or written twice. The handler may take the word in any state, since each
@@ -22,7 +23,7 @@
 //! under way gives back only what is below `sealed`). The exception is a write under way when the word was
 //! taken, which nobody can call back: a descriptor that the writer itself hangs in gets that batch once more.
 //!
-//! Decision: no epoch, and no way back. A process whose handler had to take over is about to die; one that
+//! Decision: no epoch, and no way back from a writer. A process whose handler had to take over is about to die; one that
 //! lives on (the program's own handler returned) has no backend any more and drops, counted, as `Failed`.
 #![forbid(unsafe_code)]
 
@@ -101,10 +102,10 @@ pub(crate) struct Taken {
     /// Slots were being given back.
     pub(super) moving: bool,
     /// There was a writer.
-    pub(super) writer: bool,
+    pub(crate) writer: bool,
 }
 
-/// Takes the consumer side over, for ever. `None` when somebody has already. Async-signal-safe.
+/// Takes the consumer side over, for ever if there was a writer. `None` when somebody has already. Async-signal-safe.
 pub(crate) fn take_over() -> Option<Taken> {
     let mut word = WORD.load(Ordering::Acquire);
     loop {
@@ -118,9 +119,25 @@ pub(crate) fn take_over() -> Option<Taken> {
     }
 }
 
-/// Whether a writer is there to be asked.
-pub(crate) fn has_writer() -> bool {
-    !matches!(WORD.load(Ordering::Acquire), ABSENT | TAKEN)
+/// Gives it back, where there was no writer that could come back: a child that has not logged yet may live on.
+pub(crate) fn give_back(taken: Taken) {
+    if !taken.writer {
+        let _ = WORD.compare_exchange(TAKEN, ABSENT, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+/// The writer's thread id.
+static WRITER: AtomicU32 = AtomicU32::new(0);
+
+/// The writer runs, on the calling thread.
+pub(super) fn runs_on(tid: u32) {
+    WRITER.store(tid, Ordering::Relaxed);
+}
+
+/// Whether a writer is there to be asked by the thread `tid`. Not by a thread-local: the first touch of one in a dynamic
+/// library may allocate.
+pub(crate) fn can_answer(tid: u32) -> bool {
+    !matches!(WORD.load(Ordering::Acquire), ABSENT | TAKEN) && WRITER.load(Ordering::Relaxed) != tid
 }
 
 /// In a forked child: the parent's writer is not there.
@@ -128,6 +145,7 @@ pub(crate) fn forget() {
     for sink in &SINKS {
         sink.stage(0);
     }
+    WRITER.store(0, Ordering::Relaxed);
     WORD.store(ABSENT, Ordering::Release);
 }
 
@@ -211,5 +229,33 @@ impl Noted {
         };
         let start = self.staging.load(Ordering::Relaxed).cast_const();
         (start.wrapping_add(done), if start.is_null() { 0 } else { staged.saturating_sub(done) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rendered_counts_when_slots_are_given_back() {
+        let mut staging = [0; 64];
+        let sink = &SINKS[MAX_SINKS - 1];
+        sink.open(Some(1), LevelFilter::Warn, &mut staging);
+        let rest = |moving| sink.rest(Taken { moving, writer: true });
+        let from = |at: usize, len| (staging.as_ptr().wrapping_add(at), len);
+        assert_eq!(rest(false).1, 0);
+        sink.prepare(40, 0);
+        assert_eq!((rest(false).1, rest(true)), (0, from(0, 40)));
+        sink.settle();
+        sink.took(15);
+        assert_eq!(rest(false), from(15, 25));
+        sink.took(40);
+        assert_eq!(rest(false).1, 0);
+        // The logger's own lines, staged later than what was noted.
+        sink.took(50);
+        assert_eq!(rest(false).1, 0);
+        assert!(sink.wants(Level::Error) && !sink.wants(Level::Info));
+        sink.close();
+        assert_eq!(sink.descriptor(), None);
     }
 }
