@@ -31,7 +31,7 @@ mod action;
 pub(crate) mod panic;
 mod stack;
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use action::chain;
@@ -42,8 +42,15 @@ use crate::gate::{self, State};
 use crate::lane::ThreadId;
 use crate::writer::{self, CrashCause, tenure};
 
-/// How long the writer is waited for.
-const PATIENCE: Duration = Duration::from_millis(500);
+/// How long the writer is waited for, in ms.
+static PATIENCE_MS: AtomicU64 = AtomicU64::new(500);
+
+/// Changes how long a crash waits for the writer, for tests on machines that stand still for longer.
+#[doc(hidden)]
+pub fn set_crash_patience(patience: Duration) {
+    PATIENCE_MS.store(patience.as_millis() as u64, Ordering::Relaxed);
+}
+
 /// How long another crashed thread is.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -115,7 +122,8 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
 /// Gets out what was logged.
 fn save(signal: i32, tid: u32) {
     let cause = CrashCause { signal, thread: ThreadId { tid, name: name(tid) } };
-    if tenure::can_answer(tid) && writer::ask(&cause, PATIENCE) {
+    let patience = Duration::from_millis(PATIENCE_MS.load(Ordering::Relaxed));
+    if tenure::can_answer(tid) && writer::ask(&cause, patience) {
         return;
     }
     let Some(taken) = tenure::take_over() else { return };
