@@ -190,6 +190,16 @@ fn sample(read: impl Fn() -> i64, tries: u32) -> (u64, i64) {
     best
 }
 
+/// The last anchor's `rate`, for a crash handler.
+static RATE: AtomicU64 = AtomicU64::new(1 << 32);
+
+/// UTC of a tick, in ns since 1970, by the time `unix_ns` at the moment `now`. Async-signal-safe.
+pub(crate) fn unix_ns_near(tick: u64, now: u64, unix_ns: i64) -> i64 {
+    let delta = tick.wrapping_sub(now) as i64;
+    let ns = ((delta as i128 * RATE.load(Ordering::Relaxed) as i128) >> 32) as i64;
+    unix_ns.saturating_add(ns)
+}
+
 /// Turns ticks into UTC. The writer has one.
 pub(crate) struct Anchor {
     /// A moment, in ticks and in ns since 1970.
@@ -263,6 +273,7 @@ impl Anchor {
     }
 
     fn renew(&mut self) {
+        RATE.store(self.rate, Ordering::Relaxed);
         (self.tick, self.unix_ns) = sample(wall_ns, 2);
         self.renewed = self.tick;
     }

@@ -86,6 +86,8 @@ mod clock;
 #[cfg(not(kakashi_loom))]
 mod cold;
 #[cfg(not(kakashi_loom))]
+mod crash;
+#[cfg(not(kakashi_loom))]
 mod error;
 #[cfg(not(kakashi_loom))]
 mod format;
@@ -176,6 +178,7 @@ pub mod __private {
     pub use crate::callsite::{Callsite, Field, Piece};
     pub use crate::channel::{ChannelEntry, DEFAULT, Handle};
     pub use crate::clock::shift_wall_clock;
+    pub use crate::crash::set_crash_patience;
     pub use crate::hot::log;
     pub use crate::target::{Target, channel_level_enabled, channel_wants};
     pub use kakashi_log_macros::emit;

@@ -59,11 +59,13 @@ const LAYERS: &[(&str, &[&str])] = &[
             "record", "region", "ring", "sink", "stats",
         ],
     ),
+    // The end of the process by a signal or a panic.
+    ("crash", &["futex", "gate", "lane", "region", "thread", "tickets", "writer"]),
     (
         "backend",
         &[
-            "blackbox", "channel", "clock", "error", "futex", "gate", "journal", "level", "logger", "region",
-            "sink", "stats", "thread", "tickets", "writer",
+            "blackbox", "channel", "clock", "crash", "error", "futex", "gate", "journal", "level", "logger",
+            "region", "sink", "stats", "thread", "tickets", "writer",
         ],
     ),
 ];
@@ -85,6 +87,9 @@ const UNSAFE: &[&str] = &[
     "src/channel.rs",
     "src/clock.rs",
     "src/cold.rs",
+    "src/crash/action.rs",
+    "src/crash/mod.rs",
+    "src/crash/stack.rs",
     "src/format/out.rs",
     "src/format/plan.rs",
     "src/futex.rs",
@@ -107,6 +112,7 @@ const UNSAFE: &[&str] = &[
     "src/writer/deliver.rs",
     "src/writer/lanes.rs",
     "src/writer/mod.rs",
+    "src/writer/rescue.rs",
 ];
 
 /// Files without unsafe code that cannot forbid it, since it would be forbidden to the modules below as well.

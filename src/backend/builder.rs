@@ -18,7 +18,7 @@ use crate::journal::MAX_SINKS;
 use crate::level::LevelFilter;
 use crate::sink::{ConsoleSink, Sink, SinkOptions};
 use crate::writer::{self, Config, Idle, OnError, Outlet, Retry, SINKS, Stop};
-use crate::{logger, region, thread};
+use crate::{crash, logger, region, thread};
 
 /// A backend to be started. Made by [`builder`].
 #[must_use = "a builder does nothing until it is started"]
@@ -33,6 +33,8 @@ pub struct Builder {
     on_error: Option<OnError>,
     /// The path, and whether it may lie on a disk.
     black_box: Option<(PathBuf, bool)>,
+    crash_handler: bool,
+    panic_hook: bool,
 }
 
 /// A backend with the default settings: level `Info`, text on standard error if no sink is added, the writer
@@ -67,6 +69,8 @@ pub fn builder() -> Builder {
         retry: Retry::default(),
         on_error: None,
         black_box: None,
+        crash_handler: false,
+        panic_hook: false,
     }
 }
 
@@ -165,6 +169,47 @@ impl Builder {
         self
     }
 
+    /// Installs handlers for SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTERM and SIGINT, which get the records out
+    /// before the process dies. Default: off.
+    ///
+    /// Guaranteed, for records whose call returned before the signal was raised: they are in every
+    /// [`FileSink`](crate::FileSink) and [`ConsoleSink`](crate::ConsoleSink) that wants them, once each, in order per
+    /// thread, with a line behind them that names signal and thread. The writer has 500 ms for that, and for the
+    /// other sinks, too; if it hangs or is itself the one that crashed, the handler writes to the
+    /// descriptors of those two kinds of sink. Then what was there before happens: the earlier handler is called, or
+    /// the default action ends the process by the same signal, with its core.
+    ///
+    /// With a [`black_box`](Builder::black_box) it only asks the writer: what that one does not write, the box has.
+    ///
+    /// Not guaranteed: records of calls that overlap or follow the signal (other threads go on); sinks of other kinds,
+    /// when the writer hangs or has crashed; a descriptor that the writer itself hangs in gets that batch
+    /// twice, or not at all when it still does not take it; what a corrupted memory did to the records.
+    ///
+    /// A handler that the program installs *after* `start()` is the program's, and ours is not called unless that one
+    /// calls it. SIGABRT, SIGTERM and SIGINT that are ignored stay ignored. The old actions return with a
+    /// shutdown. A thread that overflows its stack needs an alternate one: threads made by Rust's `std` have it, and
+    /// `start()` gives one to its own thread; others need a `sigaltstack` of their own.
+    ///
+    /// ```
+    /// let guard = kakashi::builder().crash_handler(true).panic_hook(true).start()?;
+    /// # Ok::<(), kakashi::StartError>(())
+    /// ```
+    pub fn crash_handler(mut self, on: bool) -> Self {
+        self.crash_handler = on;
+        self
+    }
+
+    /// Adds to the panic hook, once per process, a flush before and after the hook that was there, of at most
+    /// 500 ms together: also a panic that aborts the process gets its records out. Default: off.
+    ///
+    /// It logs nothing itself, and does nothing on the writer's thread or when no backend runs. A panic that
+    /// is caught pays for the flush, too; one within a panic hook aborts without a hook, which is the
+    /// [`crash_handler`](Builder::crash_handler)'s.
+    pub fn panic_hook(mut self, on: bool) -> Self {
+        self.panic_hook = on;
+        self
+    }
+
     /// Opens the sinks and starts the writer. A default backend that a first call has started hands over:
     /// nothing is lost or written twice.
     ///
@@ -217,6 +262,15 @@ impl Builder {
         if let Some(level) = level {
             logger::set_level(level);
         }
+        if self.panic_hook {
+            crash::panic::install();
+        }
+        if self.crash_handler {
+            crash::arm();
+        } else {
+            // An earlier backend's, whose shutdown ran out of time.
+            crash::disarm();
+        }
         spawn(&mut control, State::Running, matches!(before, State::Stopped | State::Stopping))?;
         Ok(Guard { generation: control.generation })
     }
@@ -231,6 +285,7 @@ impl Builder {
 fn refuse_if_running() -> Result<(), StartError> {
     match gate::state() {
         State::Running => Err(StartError::AlreadyRunning),
+        _ if writer::tenure::is_taken() => Err(StartError::StillStopping),
         State::Stopping if WRITER_RUNS.load(Ordering::Acquire) != 0 => Err(StartError::StillStopping),
         _ if thread::is_writer() => Err(StartError::AlreadyRunning),
         _ => Ok(()),

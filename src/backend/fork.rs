@@ -15,7 +15,7 @@ use std::time::Duration;
 use super::{CONTROL, WRITER_RUNS, set_state};
 use crate::gate::{self, State};
 use crate::writer::{self, SINKS, Stop};
-use crate::{blackbox, futex, region, thread, tickets};
+use crate::{blackbox, crash, futex, region, thread, tickets};
 
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -76,6 +76,7 @@ extern "C" fn child() {
     control.generation += 1;
     writer::reset_stop(Stop::No);
     writer::forget_forks();
+    crash::forget();
     WRITER_RUNS.store(0, Ordering::Relaxed);
     set_state(match gate::state() {
         State::Stopping | State::Stopped => State::Stopped,

@@ -30,7 +30,7 @@ use crate::futex::{self, Held, Lock};
 use crate::gate::{self, State};
 use crate::sink::ConsoleSink;
 use crate::writer::{self, Idle, Outlet, SINKS, Stop, Writer};
-use crate::{region, stats, thread, tickets};
+use crate::{crash, region, stats, thread, tickets};
 
 /// How long a shutdown may take where nobody says otherwise.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -187,16 +187,21 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
     let core = control.core;
     writer::ask_to_stop(Stop::No);
     WRITER_RUNS.store(1, Ordering::Release);
+    writer::tenure::begin();
     // Calls may publish from here on; the writer will find them.
     set_state(state);
     let blocked = SignalsBlocked::now();
     let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {
         pin(core);
+        if crash::is_armed() {
+            crash::unblock_faults();
+        }
         // What a sink or the program's error function throws is caught where it is called; this is for
         // a mistake of our own: waiting callers are let go, and it is said.
         if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
             region::totals().workers.store(0, Ordering::Relaxed);
             region::totals().active_workers.store(0, Ordering::Relaxed);
+            writer::tenure::abandon();
             set_state(State::Failed);
             exit::say("kakashi: the writer panicked; records are dropped from now on");
         }
@@ -211,6 +216,7 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
         }
         Err(error) => {
             WRITER_RUNS.store(0, Ordering::Release);
+            writer::tenure::abandon();
             SINKS.lock().close();
             // The default backend that was running has left: the next call starts it again.
             set_state(if before == State::AutoStarted { State::Idle } else { before });
@@ -337,6 +343,7 @@ fn shutdown(timeout: Duration, generation: Option<u64>) -> Result<ShutdownReport
     if !join_writer(&mut control, deadline) {
         return Err(timed_out());
     }
+    crash::disarm();
     set_state(State::Stopped);
     Ok(ShutdownReport::now())
 }

@@ -26,7 +26,7 @@
 //! | `file` | opening, locking, reserving and mapping the file; what becomes of it in a fork and at the end |
 //! | `tables` | what the indices in records stand for |
 //! | `view`, `records`, `follow` | reading a box from outside: statistics, records in order, records as they come |
-//! | `recover` | bringing into the log what a dead process has left |
+//! | `recover`, `grown`, `report` | bringing into the log what a dead process has left |
 //!
 //! Decision: lanes and staging are not copied out of the dead box into the new one, and the log's own file is not parsed to
 //! find what is missing: the box alone says what was written, by positions and places, so that a log of any size and
@@ -40,16 +40,19 @@ mod find;
 mod follow;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
+mod grown;
 mod plain;
 mod records;
 mod recover;
+mod report;
 mod tables;
 mod view;
 
 pub(crate) use file::{Content, claim, leave_in_child, own_path, remove_if_clean};
 pub use find::find;
 pub use follow::{Event, Follow};
-pub use recover::{Report, complete, print};
+pub use recover::{complete, print};
+pub use report::Report;
 pub use view::{LaneInfo, Life, View};
 
 use crate::region::{ClockPlate, RegionHeader};

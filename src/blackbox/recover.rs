@@ -13,109 +13,27 @@
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::file::{Claimed, Content, claim};
+use super::grown::{Got, got};
 use super::records::{Frames, Lane, Merged, Renderer};
+use super::report::Report;
 use super::tables::Tables;
-use super::view::{LaneView, Life, Staged, StagedPlace, View, bytes_of};
+use super::view::{LaneView, Life, Staged, View, bytes_of};
+use crate::clock;
 use crate::error::BlackBoxError;
 use crate::journal::{MAX_SINKS, SinkEntry};
 use crate::lane::{LaneHead, WriterCounters};
 use crate::level::{Level, LevelFilter};
 use crate::region::{CLEAN, STAGING_BYTES};
 use crate::sink::{FileSink, Sink, Target};
-use crate::{clock, format};
 
 /// Bytes from which on a batch is full: as the writer's.
 const BATCH_BYTES: usize = 128 * 1024;
-
-/// What a recovery has found.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Report {
-    /// Records that the log had not got.
-    pub records: u64,
-    /// The threads that they are of.
-    pub threads: BTreeSet<String>,
-    /// The times of the first and the last of them, in ns since 1970.
-    pub from: i64,
-    /// See `from`.
-    pub to: i64,
-    /// Calls that were under way: they had not returned, and their records are not among the others.
-    pub torn: u64,
-    /// Records that cannot be read, and slots that hold none.
-    pub unreadable: u64,
-    /// Records that were dropped, by any cause, in the life of the process.
-    pub dropped: u64,
-    /// What may be doubled, or is missing, and why.
-    pub remarks: Vec<String>,
-}
-
-impl Report {
-    fn add(&mut self, ns: i64, thread: &str) {
-        self.from = if self.records == 0 { ns } else { self.from.min(ns) };
-        self.to = if self.records == 0 { ns } else { self.to.max(ns) };
-        self.records += 1;
-        if !self.threads.contains(thread) {
-            self.threads.insert(thread.to_owned());
-        }
-    }
-
-    /// Adds rendered lines: their times and threads are read from their text.
-    fn add_lines(&mut self, bytes: &[u8]) {
-        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let text = String::from_utf8_lossy(line);
-            let thread =
-                text.split_once(" [").and_then(|(_, rest)| rest.split_once("] ")).map(|(name, _)| name);
-            if thread == Some("kakashi-writer") && text.contains(" kakashi - [") {
-                // A line of the logger's own.
-                continue;
-            }
-            match text.get(..30).and_then(format::parse_time) {
-                Some(ns) => self.add(ns, thread.unwrap_or_default()),
-                None => self.records += 1,
-            }
-        }
-    }
-
-    /// The closing line.
-    pub fn message(&self, view: &View) -> String {
-        let (pid, program) = (view.pid(), view.program());
-        let plural =
-            |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
-        let mut text = if self.records == 0 {
-            format!("process {pid} ({program}) has died; nothing of its log was missing")
-        } else {
-            format!(
-                "recovered {} of {}, from {} to {}, that process {pid} ({program}) had not written when it died",
-                plural(self.records, "record", "records"),
-                plural(self.threads.len() as u64, "thread", "threads"),
-                format::time(self.from),
-                format::time(self.to),
-            )
-        };
-        if self.torn != 0 {
-            text +=
-                &format!("; {} under way, and not among them", plural(self.torn, "call was", "calls were"));
-        }
-        if self.unreadable != 0 {
-            text += &format!("; {} not readable", plural(self.unreadable, "record is", "records are"));
-        }
-        if self.dropped != 0 {
-            text += &format!("; {} dropped in its life", plural(self.dropped, "record was", "records were"));
-        }
-        for remark in &self.remarks {
-            text += "; ";
-            text += remark;
-        }
-        text
-    }
-}
 
 /// The records that are in no sealed batch.
 fn unwritten<'v>(view: &'v View, tables: &Tables<'_>) -> Merged<'v> {
@@ -445,63 +363,4 @@ impl Recovery<'_> {
         }
         Ok(())
     }
-}
-
-/// What a file has got of a batch.
-struct Got {
-    /// Open, to be appended to if that was asked for.
-    file: File,
-    /// Bytes of the batch, from its start.
-    bytes: usize,
-    /// That is certain.
-    exact: bool,
-    /// The file ends within a line.
-    torn: bool,
-}
-
-fn got(place: &StagedPlace, staged: &Staged, write: bool) -> io::Result<Got> {
-    let file = find(place, write)?;
-    let size = file.metadata()?.len();
-    let mut last = [b'\n'];
-    if size > 0 {
-        file.read_exact_at(&mut last, size - 1)?;
-    }
-    let torn = last != *b"\n";
-    let expected = staged.bytes.get(place.from..).unwrap_or_default();
-    if let Some(grown) = size.checked_sub(place.offset).map(|grown| grown as usize)
-        && let Some(expected) = expected.get(..grown)
-        && place.from + grown >= staged.taken
-    {
-        let mut there = vec![0; grown];
-        file.read_exact_at(&mut there, place.offset)?;
-        if there == expected {
-            return Ok(Got { file, bytes: place.from + grown, exact: true, torn });
-        }
-    }
-    Ok(Got { file, bytes: staged.taken, exact: false, torn })
-}
-
-/// The file of a place: under its path, or under another name in the same folder.
-fn find(place: &StagedPlace, write: bool) -> io::Result<File> {
-    let open = |path: &Path| {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(write)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-            .open(path)?;
-        let data = file.metadata()?;
-        let same = data.is_file() && (data.dev(), data.ino()) == (place.device, place.inode);
-        if same { Ok(file) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
-    };
-    open(&place.path).or_else(|error| {
-        let folder = place.path.parent().ok_or(error)?;
-        for entry in std::fs::read_dir(folder)?.take(100_000).flatten() {
-            if std::os::unix::fs::DirEntryExt::ino(&entry) == place.inode
-                && let Ok(file) = open(&entry.path())
-            {
-                return Ok(file);
-            }
-        }
-        Err(io::ErrorKind::NotFound.into())
-    })
 }

@@ -227,6 +227,26 @@ pub trait RingView: Sync {
     /// What went through this ring so far. Each figure is read by itself: exact when the ring is
     /// quiet, otherwise within the frames in flight.
     fn counts(&self) -> RingCounts;
+
+    /// The read and the write position, in slots.
+    fn ends(&self) -> (u64, u64);
+
+    /// The next frame from the position `from` on, fillers passed over, that begins before `until`: its words are
+    /// copied, as many as `copy` holds. For a reader that has taken the consumer's place.
+    ///
+    /// # Safety
+    /// `from` is where a frame begins, not below the read position, which does not pass the frame meanwhile;
+    /// `until` is not above the write position.
+    unsafe fn peek(&self, from: u64, until: u64, copy: &mut [u64]) -> Option<Peek>;
+}
+
+/// A frame that was looked at.
+#[derive(Clone, Copy, Debug)]
+pub struct Peek {
+    /// The position behind it.
+    pub next: u64,
+    /// How many words of it were copied.
+    pub words: usize,
 }
 
 /// What went through a ring, in frames, and how full it is, in slots.

@@ -32,7 +32,7 @@ use crate::number::load_short;
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, add_owned, load_owned};
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, OverwriteLayout, ProducerHalf, RingCounts,
+    AHEAD, Consumer, Dest, Frame, Grant, MAX_FRAME_SLOTS, OverwriteLayout, Peek, ProducerHalf, RingCounts,
     RingLayout, RingMemory, RingView, Run, prefetch_write,
 };
 
@@ -322,6 +322,37 @@ impl<const B: usize, const N: usize> RingView for Overwrite<B, N> {
             capacity: N as u64,
         }
     }
+
+    fn ends(&self) -> (u64, u64) {
+        let read = self.consumer.read.load(Ordering::Acquire);
+        (read, self.producer.write.load(Ordering::Acquire))
+    }
+
+    /// As `copy_next`, by the same proof.
+    unsafe fn peek(&self, from: u64, until: u64, copy: &mut [u64]) -> Option<Peek> {
+        let mut at = from;
+        loop {
+            at = at.max(self.producer.floor.load(Ordering::Acquire));
+            if at >= until {
+                return None;
+            }
+            let frame = Frame(self.word(at, PREFIX).load(Ordering::Acquire));
+            let words = match frame.is_filler() {
+                true => 0,
+                false => ((frame.slots().clamp(1, (N / 2).max(1)) * B - PREFIX) / 8).min(copy.len()),
+            };
+            for (to, word) in copy.iter_mut().take(words).enumerate() {
+                *word = self.word(at, PREFIX + to * 8).load(Ordering::Acquire);
+            }
+            if self.producer.floor.load(Ordering::Relaxed) > at {
+                continue;
+            }
+            at += frame.slots().clamp(1, N) as u64;
+            if !frame.is_filler() {
+                return Some(Peek { next: at, words });
+            }
+        }
+    }
 }
 
 struct OverwriteConsumer<const B: usize, const N: usize> {
@@ -519,6 +550,30 @@ mod tests {
         assert_eq!((ring.counts().consumed, ring.counts().evicted, ring.counts().queued()), (0, 2, 4));
         assert_eq!(drain(&mut *ring.consumer()), [(2, 2), (3, 0), (4, 0), (5, 0)]);
         assert_eq!((ring.counts().consumed, ring.counts().evicted), (4, 2));
+    }
+
+    #[test]
+    fn a_reader_in_the_consumers_place_sees_the_same_frames() {
+        let ring: &'static Overwrite<64, 8> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for user in 0..500 {
+            push(&mut producer, 1 + user as usize % 3, user);
+            let (mut at, until) = ring.ends();
+            let mut seen = Vec::new();
+            let mut copy = [0; 64];
+            // SAFETY: from the read position on, which stays as it is, to the write position.
+            while let Some(found) = unsafe { ring.peek(at, until, &mut copy) } {
+                let user = Frame(copy[0]).user();
+                assert!(copy[1..found.words].iter().all(|&word| word == user), "torn: {copy:x?}");
+                seen.push(user);
+                at = found.next;
+            }
+            assert_eq!(seen.last(), Some(&user));
+            if user % 7 == 0 {
+                let read: Vec<u64> = drain(&mut *consumer).iter().map(|&(user, _)| user).collect();
+                assert_eq!(seen, read);
+            }
+        }
     }
 
     #[test]

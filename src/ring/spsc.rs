@@ -26,8 +26,8 @@ use ringbuf::wrap::caching::CachingCons;
 use ringbuf::wrap::direct::Prod;
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, ProducerHalf, RingCounts, RingLayout, RingMemory, RingView, Run,
-    prefetch_write,
+    AHEAD, Consumer, Dest, Frame, Grant, Peek, ProducerHalf, RingCounts, RingLayout, RingMemory, RingView,
+    Run, prefetch_write,
 };
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
 
@@ -387,6 +387,32 @@ impl<const B: usize, const N: usize> RingView for Spsc<B, N> {
             capacity: N as u64,
         }
     }
+
+    fn ends(&self) -> (u64, u64) {
+        let read = self.consumer.position.load(Ordering::Acquire);
+        (read, self.producer.position.load(Ordering::Acquire))
+    }
+
+    unsafe fn peek(&self, from: u64, until: u64, copy: &mut [u64]) -> Option<Peek> {
+        let mut at = from;
+        while at < until {
+            let first = at as usize & (N - 1);
+            // SAFETY: `first` is below `N`; the slots up to `until` were published before it was read, and
+            // stay as they are, as the caller promised.
+            let words = unsafe { self.slots.get().cast_const().cast::<Slot<B>>().add(first).cast::<u64>() };
+            // SAFETY: as above.
+            let frame = Frame(unsafe { words.read() });
+            let next = at + frame.slots().max(1) as u64;
+            if !frame.is_filler() {
+                let len = (frame.slots().clamp(1, N - first) * B / 8).min(copy.len());
+                // SAFETY: as above; the frame ends within the ring.
+                unsafe { core::ptr::copy_nonoverlapping(words, copy.as_mut_ptr(), len) };
+                return Some(Peek { next, words: len });
+            }
+            at = next;
+        }
+        None
+    }
 }
 
 struct SpscConsumer<const B: usize, const N: usize> {
@@ -494,6 +520,33 @@ mod tests {
         }
         assert_eq!(ring.counts().published, 1000);
         assert_eq!(ring.counts().occupied, 0);
+    }
+
+    #[test]
+    fn a_reader_in_the_consumers_place_sees_the_same_frames() {
+        let ring: &'static Spsc<64, 8> = Box::leak(Spsc::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for round in 0..100u64 {
+            for slots in [1, 3, 2] {
+                if let Some(grant) = producer.reserve(slots) {
+                    // SAFETY: the second word of the frame.
+                    unsafe { grant.dest().put(8, round) };
+                    grant.commit(round);
+                }
+            }
+            let (mut at, until) = ring.ends();
+            let mut seen = Vec::new();
+            let mut copy = [0; 32];
+            // SAFETY: from the read position on, which stays as it is, to the write position.
+            while let Some(found) = unsafe { ring.peek(at, until, &mut copy) } {
+                let frame = Frame(copy[0]);
+                assert_eq!((found.words, copy[1]), (frame.slots() * 8, round));
+                seen.push((frame.slots(), frame.user()));
+                at = found.next;
+            }
+            assert_eq!(at, until);
+            assert_eq!(seen, frames(&mut *consumer));
+        }
     }
 
     #[test]

@@ -37,6 +37,10 @@ impl Sink for ConsoleSink {
         Some(SinkId::Console(self.descriptor))
     }
 
+    fn descriptor(&self) -> Option<i32> {
+        Some(self.descriptor)
+    }
+
     fn name(&self) -> String {
         if self.descriptor == libc::STDOUT_FILENO { "stdout".to_owned() } else { "stderr".to_owned() }
     }

@@ -9,6 +9,7 @@
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
@@ -117,6 +118,10 @@ impl Sink for FileSink {
             offset: data.size(),
             path: &self.absolute,
         })
+    }
+
+    fn descriptor(&self) -> Option<i32> {
+        self.file.as_ref().map(AsRawFd::as_raw_fd)
     }
 
     fn name(&self) -> String {

@@ -95,6 +95,12 @@ pub trait Sink: Send + 'static {
         None
     }
 
+    /// The descriptor to which a crash handler may write lines past this sink, if there is one.
+    #[doc(hidden)]
+    fn descriptor(&self) -> Option<i32> {
+        None
+    }
+
     /// The name by which errors call it: its path, if it has one.
     fn name(&self) -> String {
         std::any::type_name::<Self>().rsplit("::").next().unwrap_or("sink").to_owned()

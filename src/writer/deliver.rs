@@ -11,274 +11,19 @@
 //! A sink that was given part of a batch is given exactly the rest, whenever that is: nothing is doubled,
 //! and no line torn.
 
-use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
+use super::outlet::{Life, Outlet, panic_error};
+use super::{Retry, tenure};
 use crate::error::{BackendError, Failure};
 use crate::format::Out;
-use crate::journal::SinkEntry;
 use crate::level::Level;
 use crate::region;
-use crate::sink::{Sink, SinkOptions, Target};
 use crate::sync::{Ordering, add_owned};
-
-/// How failing sinks are tried again.
-///
-/// ```
-/// use std::time::Duration;
-/// let patient = kakashi::Retry::default().limit(Duration::from_secs(60));
-/// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Retry {
-    /// With several sinks: how long one may fail before the others go on without it. Default: 5 s.
-    pub limit: Duration,
-    /// The first pause. It doubles with each failure. Default: 1 ms.
-    pub first_pause: Duration,
-    /// The longest pause. Default: 250 ms.
-    pub longest_pause: Duration,
-}
-
-impl Default for Retry {
-    fn default() -> Self {
-        Retry {
-            limit: Duration::from_secs(5),
-            first_pause: Duration::from_millis(1),
-            longest_pause: Duration::from_millis(250),
-        }
-    }
-}
-
-impl Retry {
-    /// Sets how long one of several sinks may fail before the others go on without it.
-    #[must_use]
-    pub fn limit(mut self, limit: Duration) -> Self {
-        self.limit = limit;
-        self
-    }
-
-    /// Sets the first and the longest pause between tries.
-    #[must_use]
-    pub fn pauses(mut self, first: Duration, longest: Duration) -> Self {
-        self.first_pause = first;
-        self.longest_pause = longest.max(first);
-        self
-    }
-}
 
 /// What the program is told of errors.
 pub(crate) type OnError = fn(&BackendError<'_>);
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Life {
-    Live,
-    /// It fails, and the others go on.
-    Suspended,
-    /// It is not used any more.
-    Retired,
-}
-
-/// A sink, its staging, and how it fares.
-pub(crate) struct Outlet {
-    sink: Box<dyn Sink>,
-    name: String,
-    options: SinkOptions,
-    staging: &'static mut [u8],
-    /// Its entry in the journal, which says to who comes after us what it has taken.
-    entry: Option<&'static SinkEntry>,
-    /// Bytes in staging, and how many of them were taken.
-    staged: usize,
-    taken: usize,
-    life: Life,
-    failing_since: Option<Instant>,
-    next_try: Option<Instant>,
-    pause: Duration,
-    /// Records it did not get while it was suspended.
-    missed: u64,
-    last_error: Option<Failure>,
-}
-
-impl Outlet {
-    pub(crate) fn new(sink: Box<dyn Sink>, name: String, options: SinkOptions) -> Self {
-        Outlet {
-            sink,
-            name,
-            options,
-            staging: &mut [],
-            entry: None,
-            staged: 0,
-            taken: 0,
-            life: Life::Live,
-            failing_since: None,
-            next_try: None,
-            pause: Duration::ZERO,
-            missed: 0,
-            last_error: None,
-        }
-    }
-
-    /// Its sink, for who has something for it before the writer runs.
-    pub(crate) fn target(&mut self) -> Target<'_> {
-        Target { sink: &mut *self.sink, level: self.options.level, name: &self.name }
-    }
-
-    fn is_live(&self) -> bool {
-        self.life == Life::Live
-    }
-
-    fn wants(&self, level: Level) -> bool {
-        self.life != Life::Retired && self.options.level.allows(level)
-    }
-
-    /// Notes where the next bytes go, for the black box: a system call.
-    fn note_place(&self) {
-        if let Some(entry) = self.entry
-            && region::is_shown()
-        {
-            match self.sink.place() {
-                Some(place) => {
-                    let path = place.path.as_os_str().as_bytes();
-                    entry.note_place(self.taken, place.device, place.inode, place.offset, path);
-                }
-                None => entry.note_no_place(),
-            }
-        }
-    }
-
-    fn note_taken(&self) {
-        if let Some(entry) = self.entry {
-            entry.note_taken(self.taken);
-        }
-    }
-
-    /// Gives the sink what is staged. False when some of it is left.
-    fn give(&mut self, config: &Config, alone: bool) -> bool {
-        let mut interrupted = 0;
-        while self.taken < self.staged {
-            self.note_place();
-            let rest = &self.staging[self.taken..self.staged];
-            let given = rest.len();
-            let sink = &mut self.sink;
-            let error = match catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest))) {
-                Ok(Ok(0)) => {
-                    io::Error::new(io::ErrorKind::WriteZero, "it took none of the bytes it was given")
-                }
-                Ok(Ok(taken)) if taken <= given => {
-                    add_owned(&region::totals().bytes_written, taken as u64);
-                    self.taken += taken;
-                    self.note_taken();
-                    if self.taken == self.staged {
-                        self.works_again();
-                    }
-                    continue;
-                }
-                Ok(Ok(_)) => {
-                    self.retire(
-                        config,
-                        io::Error::other("it says to have taken more bytes than it was given"),
-                    );
-                    return true;
-                }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted && interrupted < 1000 => {
-                    interrupted += 1;
-                    continue;
-                }
-                Ok(Err(error)) if is_permanent(&error) => {
-                    self.retire(config, error);
-                    return true;
-                }
-                Ok(Err(error)) => error,
-                Err(panic) => {
-                    self.retire(config, panic_error(&*panic));
-                    return true;
-                }
-            };
-            self.fails(config, &error, alone);
-            return false;
-        }
-        true
-    }
-
-    fn fails(&mut self, config: &Config, error: &io::Error, alone: bool) {
-        add_owned(&region::totals().sink_errors, 1);
-        let now = Instant::now();
-        let since = *self.failing_since.get_or_insert(now);
-        self.pause = (self.pause * 2).clamp(config.retry.first_pause, config.retry.longest_pause);
-        self.next_try = now.checked_add(self.pause);
-        self.last_error = Some(Failure::new(&self.name, error));
-        if self.is_live() {
-            if !alone && now.duration_since(since) >= config.retry.limit {
-                self.life = Life::Suspended;
-                config.tell(&BackendError::Suspended {
-                    sink: &self.name,
-                    error,
-                    after: now.duration_since(since),
-                });
-            } else {
-                config.tell(&BackendError::Retrying { sink: &self.name, error });
-            }
-        }
-    }
-
-    fn works_again(&mut self) {
-        self.failing_since = None;
-        self.next_try = None;
-        self.pause = Duration::ZERO;
-    }
-
-    fn has_been_away(&self) -> bool {
-        self.life == Life::Suspended || self.missed != 0
-    }
-
-    /// It has taken what it was given before it was suspended: it is told what it missed.
-    fn resume(&mut self, config: &Config) {
-        self.life = Life::Live;
-        self.staged = 0;
-        self.taken = 0;
-        config.tell(&BackendError::Resumed { sink: &self.name, missed: self.missed });
-        if self.missed == 0 {
-            return;
-        }
-        let mut out = Out::at(self.staging, 0);
-        crate::format::missed_line(&mut out, crate::clock::wall_ns(), self.missed);
-        self.staged = out.len();
-        self.missed = 0;
-        if let (Some(entry), Some(journal)) = (self.entry, region::journal()) {
-            entry.missed.store(0, Ordering::Relaxed);
-            entry.stage_line(journal.sealed.load(Ordering::Relaxed), self.staged);
-        }
-        add_owned(&region::totals().notices, 1);
-    }
-
-    fn retire(&mut self, config: &Config, error: io::Error) {
-        add_owned(&region::totals().sink_errors, 1);
-        self.life = Life::Retired;
-        self.staged = 0;
-        self.taken = 0;
-        if let Some(entry) = self.entry {
-            entry.give_up();
-        }
-        self.next_try = None;
-        self.last_error = Some(Failure::new(&self.name, &error));
-        config.tell(&BackendError::Retired { sink: &self.name, error: &error });
-    }
-}
-
-/// Errors that trying again does not mend.
-fn is_permanent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::EBADF)
-}
-
-fn panic_error(panic: &(dyn std::any::Any + Send)) -> io::Error {
-    let message = panic
-        .downcast_ref::<&str>()
-        .map(|text| (*text).to_owned())
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_default();
-    io::Error::other(format!("the sink panicked: {message}"))
-}
 
 /// How failures are dealt with.
 #[derive(Clone, Copy)]
@@ -288,7 +33,7 @@ pub(crate) struct Config {
 }
 
 impl Config {
-    fn tell(&self, error: &BackendError<'_>) {
+    pub(super) fn tell(&self, error: &BackendError<'_>) {
         if let Some(on_error) = self.on_error {
             // A panic in there is the program's; the writer goes on.
             let _ = catch_unwind(AssertUnwindSafe(|| on_error(error)));
@@ -333,7 +78,9 @@ impl Outlets {
         if let Some(journal) = region::journal() {
             journal.clear();
         }
+        tenure::SINKS.iter().for_each(tenure::Noted::close);
         for (at, outlet) in self.all.iter_mut().enumerate() {
+            outlet.at = at;
             // SAFETY: each outlet has a number of its own, and there is one set of outlets, which
             // only one writer has at a time.
             outlet.staging = unsafe { region::staging(at) };
@@ -341,6 +88,10 @@ impl Outlets {
             if let Some(entry) = outlet.entry {
                 entry.open(outlet.options.level as u32, outlet.name.as_bytes());
                 outlet.note_place();
+            }
+            if outlet.life != Life::Retired {
+                let descriptor = outlet.sink.descriptor();
+                tenure::SINKS[at].open(descriptor, outlet.options.level, outlet.staging);
             }
             outlet.staged = 0;
             outlet.taken = 0;
@@ -368,12 +119,21 @@ impl Outlets {
 
     /// Leaves the sinks as they are without closing them: in a forked child that found them in use.
     pub(crate) fn abandon(&mut self) {
+        tenure::SINKS.iter().for_each(tenure::Noted::close);
         std::mem::forget(std::mem::take(&mut self.all));
         self.records = 0;
     }
 
+    /// Notes what is staged now, for the moment at which slots are given back.
+    pub(super) fn seal(&self) {
+        for outlet in &self.all {
+            tenure::SINKS[outlet.at].prepare(outlet.staged, outlet.taken);
+        }
+    }
+
     /// Closes the sinks. One that panics at that does not keep the others from it.
     pub(crate) fn close(&mut self) {
+        tenure::SINKS.iter().for_each(tenure::Noted::close);
         for outlet in self.all.drain(..) {
             if let (Life::Suspended, Some(failure)) = (outlet.life, &outlet.last_error) {
                 // What it missed can no longer be told in its own log.

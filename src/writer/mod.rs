@@ -18,12 +18,20 @@
 mod deliver;
 mod lanes;
 mod notice;
+mod outlet;
+mod request;
+mod rescue;
+mod retry;
+pub(crate) mod tenure;
 
 use core::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-pub use deliver::Retry;
-pub(crate) use deliver::{Config, OnError, Outlet, Outlets};
+pub(crate) use deliver::{Config, OnError, Outlets};
+pub(crate) use outlet::Outlet;
+pub(crate) use request::{CrashCause, ask, forget as forget_requests};
+pub(crate) use rescue::{prepare as prepare_rescue, rescue};
+pub use retry::Retry;
 
 use crate::callsite::Callsite;
 use crate::clock::{self, Anchor};
@@ -140,6 +148,8 @@ pub(crate) struct Writer {
     /// When a round last found a record.
     last_record: Instant,
     nap: Duration,
+    /// A crash handler's request under way.
+    crash: request::Seen,
 }
 
 const FIRST_NAP: Duration = Duration::from_micros(50);
@@ -164,6 +174,7 @@ impl Writer {
             newest: 0,
             last_record: Instant::now(),
             nap: FIRST_NAP,
+            crash: request::Seen::default(),
         }
     }
 
@@ -172,6 +183,7 @@ impl Writer {
         thread::become_writer();
         region::set_end(region::OPEN);
         region::show_clock(self.anchor.reading());
+        tenure::runs_on(thread::current().tid);
         set_timer_slack();
         tickets::open();
         let totals = region::totals();
@@ -185,6 +197,9 @@ impl Writer {
             let drained = stopping.is_some() && self.lanes.targets_reached() && sinks.all_taken();
             // A hand-over may be taken back until here.
             if drained && (stopping != Some(Stop::HandOver) || answer(Stop::HandOver, Stop::HandedOver)) {
+                self.crash.accept();
+                self.answer(&mut sinks);
+                tenure::end();
                 let failure = sinks.failure();
                 if stopping == Some(Stop::Close) {
                     if failure.is_none() {
@@ -224,19 +239,20 @@ impl Writer {
         // A hand-over that took too long is taken back.
         *stopping = asked;
         let ticket = tickets::pending();
-        if let Some(ticket) = ticket
-            && stopping.is_none()
-            && !self.lanes.has_targets()
-        {
+        let crash = request::pending();
+        if (ticket.is_some() || crash.is_some()) && stopping.is_none() && !self.lanes.has_targets() {
+            self.crash.accept();
             self.lanes.discover();
             self.lanes.set_targets();
-            tickets::accept(ticket);
+            if let Some(ticket) = ticket {
+                tickets::accept(ticket);
+            }
         }
         let mut found = false;
         if sinks.deliver() {
             let now = clock::now();
             self.lanes.discover();
-            let urgent = stopping.is_some() || ticket.is_some();
+            let urgent = stopping.is_some() || ticket.is_some() || crash.is_some();
             let quiet = if urgent { 0 } else { NOTICE_EVERY_US * self.anchor.ticks_per_us() };
             let cutoff = now.saturating_sub(WINDOW_US * self.anchor.ticks_per_us());
             self.lanes.poll(now, cutoff, now.saturating_sub(quiet));
@@ -246,15 +262,25 @@ impl Writer {
             found = self.take(sinks, cutoff);
             found |= self.tell_totals(sinks);
             self.seal(sinks);
+            sinks.seal();
+            tenure::moving();
             self.lanes.release();
+            tenure::moved();
             sinks.deliver();
             found |= self.lanes.hold_younger();
         }
-        if stopping.is_none() && self.lanes.has_targets() && self.lanes.targets_reached() && sinks.all_taken()
+        if stopping.is_none()
+            && self.lanes.has_targets()
+            && self.lanes.targets_reached()
+            && sinks.all_taken()
+            // Before the tickets, whose lock the crashed thread may hold.
+            && self.answer(sinks)
         {
             self.lanes.clear_targets();
-            let failure = sinks.failure();
-            tickets::complete(|| sinks.sync(), failure);
+            if ticket.is_some() {
+                let failure = sinks.failure();
+                tickets::complete(|| sinks.sync(), failure);
+            }
             found = true;
         }
         found

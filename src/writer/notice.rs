@@ -85,7 +85,7 @@ impl Writer {
         });
     }
 
-    fn notice(&mut self, sinks: &mut Outlets, level: Level, message: impl FnOnce(&mut Out<'_>)) {
+    pub(super) fn notice(&mut self, sinks: &mut Outlets, level: Level, message: impl FnOnce(&mut Out<'_>)) {
         let head = self.notice_head(level);
         let line = &mut self.line;
         sinks.render(level, |out| format::notice(line, out, &head, message));

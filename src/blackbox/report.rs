@@ -1,0 +1,90 @@
+//! What a recovery has found, and the line that says so.
+#![forbid(unsafe_code)]
+
+use std::collections::BTreeSet;
+
+use super::view::View;
+use crate::format;
+
+/// What a recovery has found.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Report {
+    /// Records that the log had not got.
+    pub records: u64,
+    /// The threads that they are of.
+    pub threads: BTreeSet<String>,
+    /// The times of the first and the last of them, in ns since 1970.
+    pub from: i64,
+    /// See `from`.
+    pub to: i64,
+    /// Calls that were under way: they had not returned, and their records are not among the others.
+    pub torn: u64,
+    /// Records that cannot be read, and slots that hold none.
+    pub unreadable: u64,
+    /// Records that were dropped, by any cause, in the life of the process.
+    pub dropped: u64,
+    /// What may be doubled, or is missing, and why.
+    pub remarks: Vec<String>,
+}
+
+impl Report {
+    pub(super) fn add(&mut self, ns: i64, thread: &str) {
+        self.from = if self.records == 0 { ns } else { self.from.min(ns) };
+        self.to = if self.records == 0 { ns } else { self.to.max(ns) };
+        self.records += 1;
+        if !self.threads.contains(thread) {
+            self.threads.insert(thread.to_owned());
+        }
+    }
+
+    /// Adds rendered lines: their times and threads are read from their text.
+    pub(super) fn add_lines(&mut self, bytes: &[u8]) {
+        for line in bytes.split_inclusive(|&byte| byte == b'\n') {
+            let text = String::from_utf8_lossy(line);
+            let thread =
+                text.split_once(" [").and_then(|(_, rest)| rest.split_once("] ")).map(|(name, _)| name);
+            if thread == Some("kakashi-writer") && text.contains(" kakashi - [") {
+                // A line of the logger's own.
+                continue;
+            }
+            match text.get(..30).and_then(format::parse_time) {
+                Some(ns) => self.add(ns, thread.unwrap_or_default()),
+                None => self.records += 1,
+            }
+        }
+    }
+
+    /// The closing line.
+    pub fn message(&self, view: &View) -> String {
+        let (pid, program) = (view.pid(), view.program());
+        let plural =
+            |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+        let mut text = if self.records == 0 {
+            format!("process {pid} ({program}) has died; nothing of its log was missing")
+        } else {
+            format!(
+                "recovered {} of {}, from {} to {}, that process {pid} ({program}) had not written when it died",
+                plural(self.records, "record", "records"),
+                plural(self.threads.len() as u64, "thread", "threads"),
+                format::time(self.from),
+                format::time(self.to),
+            )
+        };
+        if self.torn != 0 {
+            text +=
+                &format!("; {} under way, and not among them", plural(self.torn, "call was", "calls were"));
+        }
+        if self.unreadable != 0 {
+            text += &format!("; {} not readable", plural(self.unreadable, "record is", "records are"));
+        }
+        if self.dropped != 0 {
+            text += &format!("; {} dropped in its life", plural(self.dropped, "record was", "records were"));
+        }
+        for remark in &self.remarks {
+            text += "; ";
+            text += remark;
+        }
+        text
+    }
+}

@@ -1,0 +1,247 @@
+//! What a crash handler writes when the writer does not: what stands in staging, then the rings, by time.
+//!
+//! It reads the rings without moving their read positions, up to the write positions that it finds when it begins: a
+//! process whose other threads go on logging still comes to its end. It renders into memory that `start()` has
+//! set aside, by the writer's own code, and writes with `write(2)`, with a time limit where a descriptor may block:
+//! a pipe is given no more than `poll` says it takes. Nothing here allocates, locks or calls a sink.
+//!
+//! Decision: a reader of its own rather than the writer's cursors, which may be half way through a step, and
+//! whose rings' consumers keep a copy of a frame in memory of their own. What it costs is a scan of all lanes
+//! per record, which is nobody's concern at this point.
+
+use core::sync::atomic::{AtomicPtr, Ordering};
+use std::time::{Duration, Instant};
+
+use super::request::CrashCause;
+use super::tenure::{self, Taken};
+use crate::callsite::Callsite;
+use crate::channel::{AnyChannel, MAX_RECORD_BYTES, channels, is_default, lane_indices};
+use crate::clock;
+use crate::format::{self, LineCache, LineHead, Out};
+use crate::journal::MAX_SINKS;
+use crate::lane::LaneRef;
+use crate::level::Level;
+use crate::logger;
+use crate::record::Record;
+use crate::region::{self, STAGING_BYTES};
+
+/// Lines are written when there are so many bytes of them, or so many lines.
+const BATCH_BYTES: usize = 128 * 1024;
+const BATCH_LINES: usize = 1024;
+/// What descriptors that block may cost in all.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// A lane, and how far it was read.
+struct Place {
+    lane: LaneRef,
+    channel: &'static dyn AnyChannel,
+    at: u64,
+    until: u64,
+    /// The next record's tick; `None` when there is none.
+    tick: Option<u64>,
+}
+
+impl Place {
+    fn look(&mut self) {
+        let mut head = [0; 2];
+        // SAFETY: `at` is where the last frame ended, or the first one begins; the writer has stopped, so that no
+        // read position passes it; `until` was the write position.
+        let found = unsafe { self.lane.ring.peek(self.at, self.until, &mut head) };
+        self.tick = found.map(|_| head[1]);
+    }
+}
+
+struct Rescue {
+    /// Empty, with room for every lane of the program.
+    places: Vec<Place>,
+    copy: Box<[u64]>,
+    text: Box<[u8]>,
+    /// Where each line in `text` ends, and its level.
+    lines: Vec<(usize, Level)>,
+}
+
+static RESCUE: AtomicPtr<Rescue> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Sets memory aside, once per process: some of it for each lane, and 1 MiB that is not touched.
+pub(crate) fn prepare() {
+    if !RESCUE.load(Ordering::Acquire).is_null() {
+        return;
+    }
+    let lanes = channels().map(|channel| channel.threads() + 1).sum();
+    let made = Box::into_raw(Box::new(Rescue {
+        places: Vec::with_capacity(lanes),
+        copy: vec![0; MAX_RECORD_BYTES.next_multiple_of(4096) / 8 + 512].into_boxed_slice(),
+        text: vec![0; STAGING_BYTES].into_boxed_slice(),
+        lines: Vec::with_capacity(BATCH_LINES),
+    }));
+    let none = core::ptr::null_mut();
+    if RESCUE.compare_exchange(none, made, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        // SAFETY: it was not published.
+        drop(unsafe { Box::from_raw(made) });
+    }
+}
+
+/// Writes what the writer has not, and the line that says so. Async-signal-safe.
+pub(crate) fn rescue(taken: Taken, cause: &CrashCause) {
+    let rescue = RESCUE.load(Ordering::Acquire);
+    if rescue.is_null() {
+        return;
+    }
+    // SAFETY: published once and never freed; one thread at a time has taken over, hence one user.
+    let rescue = unsafe { &mut *rescue };
+    let mut outputs = Outputs::new(Instant::now().checked_add(PATIENCE));
+    for at in 0..tenure::SINKS.len() {
+        let (start, len) = tenure::SINKS[at].rest(taken);
+        // SAFETY: staging of the region, which nobody writes to since the writer stopped; `len` bytes of it were staged.
+        outputs.write(at, unsafe {
+            core::slice::from_raw_parts(if len == 0 { [].as_ptr() } else { start }, len)
+        });
+    }
+    let records = rescue.write_rings(taken, &mut outputs);
+    let head = LineHead {
+        ns: clock::wall_ns(),
+        level: Level::Error,
+        target: "kakashi",
+        location: None,
+        thread: format::writer_thread(),
+    };
+    let mut out = Out::new(&mut rescue.text);
+    format::notice(&mut LineCache::new(), &mut out, &head, |out| {
+        cause.push(out);
+        out.push_str(if taken.writer { "the writer did not answer; " } else { "no writer ran; " });
+        out.push_u64(records);
+        out.push_str(if records == 1 { " record" } else { " records" });
+        out.push_str(" written by the crash handler");
+    });
+    rescue.lines.push((out.len(), Level::Error));
+    rescue.flush(&mut outputs);
+    region::totals().notices.fetch_add(1, Ordering::Relaxed);
+}
+
+impl Rescue {
+    fn write_rings(&mut self, taken: Taken, outputs: &mut Outputs) -> u64 {
+        self.places.clear();
+        for entry in channels() {
+            for lane in lane_indices(entry.channel).filter_map(|at| entry.channel.lane(at)) {
+                let (read, until) = lane.ring.ends();
+                let sealed = lane.head.writer.batch_read.load(Ordering::Acquire);
+                let at = if taken.moving { read.max(sealed) } else { read };
+                let mut place = Place { lane, channel: entry.channel, at, until, tick: None };
+                place.look();
+                if place.tick.is_some() && self.places.len() < self.places.capacity() {
+                    self.places.push(place);
+                }
+            }
+        }
+        let (tick, ns) = (clock::now(), clock::wall_ns());
+        let mut cache = LineCache::new();
+        let mut records = 0;
+        let mut used = 0;
+        while let Some(oldest) = self.oldest() {
+            used = self.render(oldest, &mut cache, used, |record_tick| {
+                if record_tick == 0 { ns } else { clock::unix_ns_near(record_tick, tick, ns) }
+            });
+            records += 1;
+            if used >= BATCH_BYTES || self.lines.len() >= BATCH_LINES {
+                self.flush(outputs);
+                used = 0;
+            }
+        }
+        self.flush(outputs);
+        records
+    }
+
+    fn oldest(&self) -> Option<usize> {
+        let ticks = self.places.iter().enumerate().filter_map(|(at, place)| Some((place.tick?, at)));
+        ticks.min().map(|(_, at)| at)
+    }
+
+    /// Renders the next record of a place behind the first `used` bytes, and says how many they are then.
+    fn render(&mut self, at: usize, cache: &mut LineCache, used: usize, time: impl Fn(u64) -> i64) -> usize {
+        let Some(place) = self.places.get_mut(at) else { return used };
+        // SAFETY: as in `look`.
+        let found = unsafe { place.lane.ring.peek(place.at, place.until, &mut self.copy) };
+        let tick = place.tick.unwrap_or(0);
+        let Some(found) = found else {
+            // Evicted meanwhile.
+            place.tick = None;
+            return used;
+        };
+        place.at = found.next;
+        place.look();
+        let (thread, shared) = (place.lane.head.thread(), place.lane.shared);
+        let channel = (!is_default(place.channel)).then(|| place.channel.channel_name());
+        // SAFETY: any words are bytes.
+        let bytes = unsafe { core::slice::from_raw_parts(self.copy.as_ptr().cast(), found.words * 8) };
+        let record = Record::new(bytes);
+        let Some(callsite) = Callsite::from_id(record.callsite) else { return used };
+        let head = LineHead {
+            ns: time(tick),
+            level: callsite.level(),
+            target: logger::name(record.logger).or(channel).unwrap_or(callsite.module_path()),
+            location: Some((callsite.file(), callsite.line())),
+            thread: if shared { record.thread() } else { thread },
+        };
+        let mut out = Out::at(&mut self.text, used);
+        format::record(cache, &mut out, &head, callsite.statement(), &record, shared);
+        let end = out.len();
+        self.lines.push((end, head.level));
+        end
+    }
+
+    /// Writes the lines to every descriptor that wants them.
+    fn flush(&mut self, outputs: &mut Outputs) {
+        for at in 0..tenure::SINKS.len() {
+            // As many lines at a time as the sink wants in a row.
+            let (mut start, mut end) = (0, 0);
+            for &(line_end, level) in &self.lines {
+                if !tenure::SINKS[at].wants(level) {
+                    outputs.write(at, self.text.get(start..end).unwrap_or_default());
+                    start = line_end;
+                }
+                end = line_end;
+            }
+            outputs.write(at, self.text.get(start..end).unwrap_or_default());
+        }
+        self.lines.clear();
+    }
+}
+
+/// The sinks' descriptors, and whether they still take something.
+struct Outputs {
+    dead: [bool; MAX_SINKS],
+    deadline: Option<Instant>,
+}
+
+/// What a pipe takes without blocking when it takes anything.
+const PIPE_BYTES: usize = 4096;
+
+impl Outputs {
+    fn new(deadline: Option<Instant>) -> Self {
+        Outputs { dead: [false; MAX_SINKS], deadline }
+    }
+
+    fn write(&mut self, sink: usize, mut bytes: &[u8]) {
+        let Some(descriptor) = tenure::SINKS[sink].descriptor() else { return };
+        while !bytes.is_empty() && !self.dead[sink] {
+            let left = crate::futex::remaining(self.deadline).unwrap_or_default().as_millis() as i32;
+            let mut ready = libc::pollfd { fd: descriptor, events: libc::POLLOUT, revents: 0 };
+            // SAFETY: `poll` is given one pollfd, `fstat` a place to write to, `write` the bytes.
+            let (ready, written) = unsafe {
+                let ready = libc::poll(&mut ready, 1, left);
+                let mut data: libc::stat = core::mem::zeroed();
+                let is_file =
+                    libc::fstat(descriptor, &mut data) == 0 && data.st_mode & libc::S_IFMT == libc::S_IFREG;
+                let len = if is_file { bytes.len() } else { bytes.len().min(PIPE_BYTES) };
+                (ready, if ready == 1 { libc::write(descriptor, bytes.as_ptr().cast(), len) } else { -1 })
+            };
+            // SAFETY: the calling thread's errno.
+            let error = if written < 0 { unsafe { *libc::__errno_location() } } else { 0 };
+            match written {
+                1.. => bytes = bytes.get(written as usize..).unwrap_or_default(),
+                _ if ready != 0 && matches!(error, libc::EINTR | libc::EAGAIN) && left > 0 => {}
+                _ => self.dead[sink] = true,
+            }
+        }
+    }
+}

@@ -1,0 +1,261 @@
+//! Whose the consumer side is: the writer's, or a crash handler's that has taken it over.
+//!
+//! | word | who works | what has still to be written |
+//! |---|---|---|
+//! | `ABSENT` | nobody: no writer, or it has left | what stands in the rings |
+//! | `OWN` | the writer: it looks, merges, renders | noted staging, then the rings from their read positions on |
+//! | `MOVING` | the writer: it gives slots back | the *next* staging, then the rings from the lanes' `batch_read` positions on |
+//! | `WRITING` | a sink | as in `OWN` |
+//! | `TAKEN` | the handler, for ever | |
+//!
+//! ```text
+//! ABSENT <-> OWN <-> WRITING        the writer, by compare-and-swap
+//!            OWN <-> MOVING         "
+//! any but TAKEN --> TAKEN           the handler, by compare-and-swap
+//! ABSENT <-- TAKEN                  ", where there was no writer
+//! ```
+//!
+//! Proof that nothing is lost or written twice. The handler may take the word in any state, since each
+//! state tells where records stand: what the writer renders in `OWN` is not noted, and its slots are not given back
+//! before `MOVING`, in which what was rendered, and the positions behind it, have been noted, and both are left
+//! alone. So a record is in exactly one of both places. The writer's next step is a compare-and-swap that fails: it
+//! stops there for ever, before it writes, and before it gives back what the handler may be reading (a release
+//! under way gives back only what is below `batch_read`). The exception is a write under way when the word was
+//! taken, which nobody can call back: a descriptor that the writer itself hangs in gets that batch once more.
+//!
+//! Decision: no epoch, and no way back from a writer. A process whose handler had to take over is about to die; one that
+//! lives on (the program's own handler returned) has no backend any more and drops, counted, as `Failed`.
+#![forbid(unsafe_code)]
+
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
+
+use crate::futex;
+use crate::journal::MAX_SINKS;
+use crate::level::{Level, LevelFilter};
+
+const ABSENT: u32 = 0;
+const OWN: u32 = 1;
+const MOVING: u32 = 2;
+const WRITING: u32 = 3;
+const TAKEN: u32 = 4;
+
+static WORD: AtomicU32 = AtomicU32::new(ABSENT);
+
+fn pass(from: u32, to: u32) {
+    // AcqRel: what was noted before is seen by the handler, whose compare-and-swap comes after.
+    if WORD.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_err() {
+        stop_for_ever();
+    }
+}
+
+#[cold]
+fn stop_for_ever() -> ! {
+    loop {
+        futex::wait(&WORD, TAKEN, None);
+    }
+}
+
+/// A writer begins: called before its thread is made, so that a handler waits for one that has yet to run. When the word
+/// is taken the writer stops at its first step.
+pub(crate) fn begin() {
+    let _ = WORD.compare_exchange(ABSENT, OWN, Ordering::AcqRel, Ordering::Acquire);
+}
+
+/// It leaves.
+pub(crate) fn end() {
+    pass(OWN, ABSENT);
+}
+
+/// What was rendered is noted, and slots are given back until [`moved`].
+pub(super) fn moving() {
+    pass(OWN, MOVING);
+}
+
+pub(super) fn moved() {
+    for sink in &SINKS {
+        sink.settle();
+    }
+    pass(MOVING, OWN);
+}
+
+pub(super) fn writing() {
+    pass(OWN, WRITING);
+}
+
+pub(super) fn wrote() {
+    pass(WRITING, OWN);
+}
+
+/// Whether a handler has taken over.
+pub(crate) fn is_taken() -> bool {
+    WORD.load(Ordering::Acquire) == TAKEN
+}
+
+/// The writer panicked, by a mistake of our own, or its thread could not be made: nobody works any more.
+pub(crate) fn abandon() {
+    let _ = WORD.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| (word != TAKEN).then_some(ABSENT));
+}
+
+/// What the handler found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Slots were being given back.
+    pub(super) moving: bool,
+    /// There was a writer.
+    pub(crate) writer: bool,
+}
+
+/// Takes the consumer side over, for ever if there was a writer. `None` when somebody has already. Async-signal-safe.
+pub(crate) fn take_over() -> Option<Taken> {
+    let mut word = WORD.load(Ordering::Acquire);
+    loop {
+        if word == TAKEN {
+            return None;
+        }
+        match WORD.compare_exchange_weak(word, TAKEN, Ordering::AcqRel, Ordering::Acquire) {
+            Ok(_) => return Some(Taken { moving: word == MOVING, writer: word != ABSENT }),
+            Err(now) => word = now,
+        }
+    }
+}
+
+/// Gives it back, where there was no writer that could come back: a child that has not logged yet may live on.
+pub(crate) fn give_back(taken: Taken) {
+    if !taken.writer {
+        let _ = WORD.compare_exchange(TAKEN, ABSENT, Ordering::AcqRel, Ordering::Acquire);
+    }
+}
+
+/// The writer's thread id.
+static WRITER: AtomicU32 = AtomicU32::new(0);
+
+/// The writer runs, on the calling thread.
+pub(super) fn runs_on(tid: u32) {
+    WRITER.store(tid, Ordering::Relaxed);
+}
+
+/// Whether a writer is there to be asked by the thread `tid`. Not by a thread-local: the first touch of one in a dynamic
+/// library may allocate.
+pub(crate) fn can_answer(tid: u32) -> bool {
+    !matches!(WORD.load(Ordering::Acquire), ABSENT | TAKEN) && WRITER.load(Ordering::Relaxed) != tid
+}
+
+/// In a forked child: the parent's writer is not there.
+pub(crate) fn forget() {
+    for sink in &SINKS {
+        sink.stage(0);
+    }
+    WRITER.store(0, Ordering::Relaxed);
+    WORD.store(ABSENT, Ordering::Release);
+}
+
+/// A sink, as a handler needs to know it. The writer's alone until the word is taken, hence Relaxed.
+pub(super) struct Noted {
+    /// -1: none that a handler could write to.
+    descriptor: AtomicI32,
+    level: AtomicU8,
+    staging: AtomicPtr<u8>,
+    staged: AtomicUsize,
+    taken: AtomicUsize,
+    /// What `staged` and `taken` are from `MOVING` on.
+    next: [AtomicUsize; 2],
+}
+
+pub(super) static SINKS: [Noted; MAX_SINKS] = [const {
+    Noted {
+        descriptor: AtomicI32::new(-1),
+        level: AtomicU8::new(0),
+        staging: AtomicPtr::new(core::ptr::null_mut()),
+        staged: AtomicUsize::new(0),
+        taken: AtomicUsize::new(0),
+        next: [const { AtomicUsize::new(0) }; 2],
+    }
+}; MAX_SINKS];
+
+impl Noted {
+    /// A sink begins, with nothing staged.
+    pub(super) fn open(&self, descriptor: Option<i32>, level: LevelFilter, staging: &mut [u8]) {
+        self.stage(0);
+        self.staging.store(staging.as_mut_ptr(), Ordering::Relaxed);
+        self.level.store(level as u8, Ordering::Relaxed);
+        self.descriptor.store(descriptor.unwrap_or(-1), Ordering::Release);
+    }
+
+    /// It is not used any more.
+    pub(super) fn close(&self) {
+        self.descriptor.store(-1, Ordering::Release);
+        self.stage(0);
+    }
+
+    /// Its staging holds `staged` bytes, none of them taken. In between, it is empty.
+    pub(super) fn stage(&self, staged: usize) {
+        self.staged.store(0, Ordering::Release);
+        self.taken.store(0, Ordering::Release);
+        self.staged.store(staged, Ordering::Release);
+        self.prepare(staged, 0);
+    }
+
+    /// The sink has taken that much.
+    pub(super) fn took(&self, taken: usize) {
+        self.taken.store(taken, Ordering::Release);
+    }
+
+    /// What its staging holds from `MOVING` on.
+    pub(super) fn prepare(&self, staged: usize, taken: usize) {
+        self.next[0].store(staged, Ordering::Relaxed);
+        self.next[1].store(taken, Ordering::Relaxed);
+    }
+
+    fn settle(&self) {
+        self.staged.store(self.next[0].load(Ordering::Relaxed), Ordering::Relaxed);
+        self.taken.store(self.next[1].load(Ordering::Relaxed), Ordering::Relaxed);
+    }
+
+    /// The handler's: where to write, if it can.
+    pub(super) fn descriptor(&self) -> Option<i32> {
+        Some(self.descriptor.load(Ordering::Acquire)).filter(|&descriptor| descriptor >= 0)
+    }
+
+    pub(super) fn wants(&self, level: Level) -> bool {
+        LevelFilter::from_u8(self.level.load(Ordering::Relaxed)).allows(level)
+    }
+
+    /// The handler's: the staged bytes that were not taken, by where they begin and how many they are.
+    pub(super) fn rest(&self, taken: Taken) -> (*const u8, usize) {
+        let load = |word: &AtomicUsize| word.load(Ordering::Relaxed);
+        let (staged, done) = match taken.moving {
+            true => (load(&self.next[0]), load(&self.next[1])),
+            false => (load(&self.staged), load(&self.taken)),
+        };
+        let start = self.staging.load(Ordering::Relaxed).cast_const();
+        (start.wrapping_add(done), if start.is_null() { 0 } else { staged.saturating_sub(done) })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_rendered_counts_when_slots_are_given_back() {
+        let mut staging = [0; 64];
+        let sink = &SINKS[MAX_SINKS - 1];
+        sink.open(Some(1), LevelFilter::Warn, &mut staging);
+        let rest = |moving| sink.rest(Taken { moving, writer: true });
+        let from = |at: usize, len| (staging.as_ptr().wrapping_add(at), len);
+        assert_eq!(rest(false).1, 0);
+        sink.prepare(40, 0);
+        assert_eq!((rest(false).1, rest(true)), (0, from(0, 40)));
+        sink.settle();
+        sink.took(15);
+        assert_eq!(rest(false), from(15, 25));
+        sink.took(40);
+        assert_eq!(rest(false).1, 0);
+        // The logger's own lines, staged later than what was noted.
+        sink.took(50);
+        assert_eq!(rest(false).1, 0);
+        assert!(sink.wants(Level::Error) && !sink.wants(Level::Info));
+        sink.close();
+        assert_eq!(sink.descriptor(), None);
+    }
+}
