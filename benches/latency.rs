@@ -1,6 +1,7 @@
 //! What a log call costs on the calling thread.
 //!
-//! `cargo bench --bench latency -- [--rounds N] [--only TEXT] [--clock NAME]`; some three minutes, in default.
+//! `cargo bench --bench latency -- [--rounds N] [--only TEXT] [--clock NAME] [--black-box PATH]`; some three
+//! minutes, in default.
 //!
 //! Method: that of `method`. Every case is a message through one channel; policies and encodings have a channel each.
 //! A sample is a burst of 20 calls, a pause of 200 µs, one call timed on its own, and a pause of 100 µs, in which the
@@ -50,12 +51,16 @@ const SAMPLES: u64 = 400;
 struct Figures([[Vec<Sample>; 2]; 2]);
 
 fn main() {
-    let options = Options::read(9, &["--clock"]);
+    let options = Options::read(9, &["--clock", "--black-box"]);
     let clock = options.value("--clock").map_or_else(Clock::default, clock_of);
     let samples = options.count(SAMPLES, 8);
     let cores = Cores::take().expect("two cores");
     let path = run::file_of("latency");
-    let run = run::Run::to(&path, kakashi::builder().writer_core(Some(cores.writer.id)).clock(clock));
+    let mut builder = kakashi::builder().writer_core(Some(cores.writer.id)).clock(clock);
+    if let Some(path) = options.value("--black-box") {
+        builder = builder.black_box(path);
+    }
+    let run = run::Run::to(&path, builder);
     cases::prepare_thread();
     let per_ns = method::ticks_per_ns();
     let cases: Vec<_> = cases::all().into_iter().filter(|case| options.wants(case.name)).collect();
