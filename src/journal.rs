@@ -142,6 +142,11 @@ impl SinkEntry {
         self.staged.store(bytes as u64, Ordering::Release);
     }
 
+    /// Whether that much is staged, as far as the journal says.
+    pub(crate) fn is_staged(&self, bytes: usize) -> bool {
+        self.staged.load(Ordering::Relaxed) == bytes as u64
+    }
+
     /// A line of the logger's own, which is no batch's: it counts at once.
     pub(crate) fn stage_line(&self, sealed: u64, bytes: usize) {
         // Out of the count until all of it is there.

@@ -30,8 +30,9 @@ pub struct Report {
 
 impl Report {
     pub(super) fn add(&mut self, ns: i64, thread: &str) {
-        self.from = if self.records == 0 { ns } else { self.from.min(ns) };
-        self.to = if self.records == 0 { ns } else { self.to.max(ns) };
+        // 0 is none yet: a line that is cut has no time.
+        self.from = if self.from == 0 { ns } else { self.from.min(ns) };
+        self.to = if self.to == 0 { ns } else { self.to.max(ns) };
         self.records += 1;
         if !self.threads.contains(thread) {
             self.threads.insert(thread.to_owned());

@@ -85,6 +85,10 @@ impl Outlet {
         if let Some(entry) = self.entry
             && region::is_shown()
         {
+            debug_assert!(
+                self.staged == 0 || entry.is_staged(self.staged),
+                "what is given is in the journal"
+            );
             match self.sink.place() {
                 Some(place) => {
                     let path = place.path.as_os_str().as_bytes();

@@ -125,6 +125,7 @@ impl Writer {
                 cause.push(out);
                 out.push_str("every record logged before it is written");
             });
+            self.seal(sinks);
             sinks.deliver();
         }
         if !sinks.all_taken() {
