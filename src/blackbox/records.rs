@@ -90,11 +90,6 @@ impl Frames {
         self.buffer.get(at..at + (slots * size) as usize).unwrap_or_default()
     }
 
-    /// Slots of the longest frame.
-    pub(super) fn longest(&self) -> u64 {
-        self.longest as u64
-    }
-
     /// Forgets what was read ahead.
     pub(super) fn refresh(&mut self, end: u64) {
         self.buffer.clear();
