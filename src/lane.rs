@@ -91,7 +91,7 @@ impl Drops {
     }
 
     pub(crate) fn total(&self) -> u64 {
-        Cause::ALL.iter().map(|&cause| self.get(cause)).sum()
+        Cause::ALL.iter().fold(0, |total, &cause| total.wrapping_add(self.get(cause)))
     }
 }
 

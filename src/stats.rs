@@ -55,6 +55,11 @@ impl Totals {
     }
 }
 
+/// Adds to a sum. Figures out of a damaged black box may be of any size.
+fn raise(sum: &mut u64, by: u64) {
+    *sum = sum.saturating_add(by);
+}
+
 /// Dropped records by cause. A record is dropped once, by one cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -83,15 +88,7 @@ pub struct DropCauses {
 impl DropCauses {
     /// All causes together.
     pub fn total(&self) -> u64 {
-        self.newest
-            + self.oldest
-            + self.wait_expired
-            + self.format_panicked
-            + self.reentrant
-            + self.no_lane
-            + self.after_shutdown
-            + self.exit_timeout
-            + self.sink
+        Cause::ALL.iter().fold(0, |total, &cause| total.saturating_add(self.get(cause)))
     }
 
     fn add(&mut self, cause: Cause, by: u64) {
@@ -106,7 +103,7 @@ impl DropCauses {
             Cause::ExitTimeout => &mut self.exit_timeout,
             Cause::Sink => &mut self.sink,
         };
-        *counter += by;
+        raise(counter, by);
     }
 
     fn add_all(&mut self, drops: &Drops) {
@@ -448,33 +445,33 @@ impl AsyncStats {
         };
         totals.for_each(|totals| stats.add_totals(totals));
         // Drops without a lane were calls, too; those at exit and for want of a sink had been enqueued.
-        let mut refused = stats.dropped.no_lane
-            + stats.dropped.after_shutdown
-            + stats.dropped.reentrant
-            + stats.dropped.format_panicked;
+        let mut refused = 0;
+        for cause in [Cause::NoLane, Cause::AfterShutdown, Cause::Reentrant, Cause::FormatPanicked] {
+            raise(&mut refused, stats.dropped.get(cause));
+        }
         each_lane(&mut |lane| {
-            stats.messages_enqueued += lane.messages_enqueued;
-            stats.queue_size += lane.queue_size;
+            raise(&mut stats.messages_enqueued, lane.messages_enqueued);
+            raise(&mut stats.queue_size, lane.queue_size);
             if lane.in_use || (lane.shared && lane.messages_enqueued != 0) {
-                stats.max_queue_size += lane.slots;
+                raise(&mut stats.max_queue_size, lane.slots);
             }
             if lane.in_use && !lane.shared {
-                stats.lanes_in_use += 1;
+                raise(&mut stats.lanes_in_use, 1);
             }
             stats.fullest = stats.fullest.max(lane.occupied as f64 / lane.slots as f64);
             stats.high_water = stats.high_water.max(lane.high_water as f64 / lane.slots as f64);
             for cause in Cause::ALL {
                 stats.dropped.add(cause, lane.dropped.get(cause));
             }
-            refused += lane.refused;
-            stats.truncated += lane.truncated;
-            stats.blocked += lane.blocked;
-            stats.blocked_ns += lane.blocked_ns;
+            raise(&mut refused, lane.refused);
+            raise(&mut stats.truncated, lane.truncated);
+            raise(&mut stats.blocked, lane.blocked);
+            raise(&mut stats.blocked_ns, lane.blocked_ns);
         });
         if abandoned {
             stats.dropped.add(Cause::ExitTimeout, core::mem::take(&mut stats.queue_size));
         }
-        stats.calls = stats.messages_enqueued + refused;
+        stats.calls = stats.messages_enqueued.saturating_add(refused);
         stats.messages_dropped = stats.dropped.total();
         stats
     }
@@ -482,14 +479,14 @@ impl AsyncStats {
     fn add_totals(&mut self, totals: &Totals) {
         let get = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         // Staged before written: a record moves from the one to the other.
-        self.queue_size += get(&totals.staged);
-        self.messages_written += get(&totals.written);
-        self.notices += get(&totals.notices);
-        self.late += get(&totals.late);
-        self.bytes_written += get(&totals.bytes_written);
-        self.sink_errors += get(&totals.sink_errors);
-        self.worker_count += get(&totals.workers);
-        self.active_workers += get(&totals.active_workers);
+        raise(&mut self.queue_size, get(&totals.staged));
+        raise(&mut self.messages_written, get(&totals.written));
+        raise(&mut self.notices, get(&totals.notices));
+        raise(&mut self.late, get(&totals.late));
+        raise(&mut self.bytes_written, get(&totals.bytes_written));
+        raise(&mut self.sink_errors, get(&totals.sink_errors));
+        raise(&mut self.worker_count, get(&totals.workers));
+        raise(&mut self.active_workers, get(&totals.active_workers));
         self.dropped.add_all(&totals.drops);
     }
 }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use super::view::View;
@@ -29,12 +30,22 @@ pub fn find(pid: u32) -> Result<View, BlackBoxError> {
             && let Ok(view) = View::open(&link)
             && view.is_of(pid)
         {
-            return Ok(view);
+            return Ok(match path_of(&link) {
+                Some(path) => view.named(path),
+                None => view,
+            });
         }
     }
     let why = "the process has no black box: its program must ask for one by `builder().black_box(path)`"
         .to_owned();
     Err(BlackBoxError::Foreign { path: format!("/proc/{pid}").into(), why })
+}
+
+/// The path behind the link, if it leads to the same file from here: it is there when the process is gone.
+fn path_of(link: &Path) -> Option<PathBuf> {
+    let path = std::fs::read_link(link).ok()?;
+    let (there, ours) = (std::fs::metadata(&path).ok()?, std::fs::metadata(link).ok()?);
+    ((there.dev(), there.ino()) == (ours.dev(), ours.ino())).then_some(path)
 }
 
 /// Whether it may be a box: opening a device or a pipe could have an effect.

@@ -5,16 +5,28 @@
 //! counted, and said. Nothing is stored anywhere: the watched process cannot know that it is watched, and pays for the
 //! cache lines that are looked at.
 //!
-//! A frame that was read is whole if its slots cannot have been used again meanwhile: in a ring that refuses, while the
-//! write position has come no further than a ring's length, less the longest frame, beyond it; in one that evicts, while
-//! it is not below the floor.
+//! *Whole.* What was read at a position is a record if its slots were not used again until after that. They were not if a
+//! look at the ring's ends afterwards finds the position still unread (in a ring that refuses) or above the floor (in one
+//! that evicts); nor if the write position has come no further than a ring's length beyond it, less two longest frames:
+//! the one being filled, and the filler that it may need before it.
+//!
+//! *Where frames begin* is known from the one before alone, so that a chain of frames counts as far as its first was
+//! whole. When that was overtaken, one goes on at the oldest frame that the ring itself still keeps.
+//!
+//! *Counted.* In a ring that evicts, frames have numbers. In one that refuses, what is missed is what was published less
+//! what was seen; but the count of publications and the position that it belongs to cannot be read at one time. So it is
+//! taken from the look before, less one that may be between the two: too low at first, made good at the next look, and
+//! exact when the ring rests.
+//!
+//! A lane that goes to another thread between two looks shows what was logged in that time under the new name.
 #![forbid(unsafe_code)]
 
 use std::time::{Duration, Instant};
 
 use super::records::{Found, Frames, Renderer};
-use super::tables::Tables;
+use super::tables::{ChannelTable, Tables};
 use super::view::{LaneView, Life, View};
+use crate::channel::MAX_RECORD_BYTES;
 use crate::level::Level;
 
 /// What one who follows is told.
@@ -32,8 +44,8 @@ pub enum Event<'a> {
     },
     /// Records were overtaken before they could be read.
     Missed(u64),
-    /// There is nothing new.
-    Quiet(Life),
+    /// All that stood there was told; the process was this before.
+    Rest(Life),
 }
 
 /// From where on one follows.
@@ -47,54 +59,63 @@ pub enum Follow {
 
 const BUSY: Duration = Duration::from_millis(1);
 const IDLE: Duration = Duration::from_millis(20);
-/// How often lanes are looked for, loggers' names and the clock read.
+/// How often loggers' names and the clock are read, and lanes looked for anywhere.
 const LOOK_AROUND: Duration = Duration::from_millis(100);
+/// Bytes of slots that are read before a look whether they were whole.
+const BATCH_BYTES: u64 = 64 * 1024;
+/// How often in a look one goes on behind what was overtaken: the other lanes want to be looked at, too.
+const RESUMES: u32 = 4;
+/// Bytes that may stand before a record in its first slot.
+const WORD: usize = 8;
 
+/// A lane that is followed.
 struct Known {
-    start: u64,
+    /// Its last look.
+    lane: LaneView,
     frames: Frames,
     /// Frames seen or missed.
     seen: u64,
+    /// Some were overtaken, and it may be that not all of them are in `seen`.
+    inexact: bool,
+}
+
+/// The lanes that are followed, and which of each channel they are.
+struct Lanes {
+    known: Vec<Known>,
+    /// By channel; the shared one last.
+    is_known: Vec<Vec<bool>>,
 }
 
 impl View {
     /// Calls `each` with the records of the process, in the order of time as far as they come together, until it says
-    /// no more, or until the process has ended and all was told.
+    /// no more, or until the process is gone and all was told.
     pub fn follow(&self, from: Follow, each: &mut dyn FnMut(Event<'_>) -> bool) {
         let tables = self.tables();
         let mut renderer = Renderer::new(self, &tables);
-        let mut known: Vec<Known> = Vec::new();
-        let mut lanes = self.lanes(&tables);
-        for lane in &lanes {
-            known.extend(begin(&tables, lane, from));
-        }
+        let mut lanes = Lanes::new(&tables);
+        lanes.discover(self, &tables, Some(from), true);
         let mut looked = Instant::now();
         loop {
             // Before the look: what a process that has ended since has left is still to be told.
             let life = self.life();
-            if looked.elapsed() >= LOOK_AROUND {
+            if life == Life::Replaced {
+                // What stands there is another program's.
+                each(Event::Rest(life));
+                return;
+            }
+            let around = looked.elapsed() >= LOOK_AROUND || life != Life::Alive;
+            if around {
                 looked = Instant::now();
                 renderer.refresh(self);
-                lanes = self.lanes(&tables);
-                for lane in &lanes {
-                    if !known.iter().any(|known| known.start == lane.start) {
-                        // It was claimed since: all of it is new.
-                        known.extend(begin(&tables, lane, Follow::Held));
-                    }
-                }
-            } else {
-                let again =
-                    |lane: &LaneView| tables.channels.get(lane.channel).map(|table| lane.again(self, table));
-                lanes = lanes.iter().filter_map(again).collect();
             }
-            let mut heads = Vec::new();
+            lanes.discover(self, &tables, None, around);
             let (mut records, mut missed) = (Vec::new(), 0);
-            for lane in std::mem::take(&mut lanes) {
-                if let Some(known) = known.iter_mut().find(|known| known.start == lane.start) {
-                    missed += self
-                        .take(&tables, known, &lane, |found| records.push((found.tick, heads.len(), found)));
+            for (at, known) in lanes.known.iter_mut().enumerate() {
+                if let Some(table) = tables.channels.get(known.lane.channel) {
+                    let rests = life != Life::Alive;
+                    missed +=
+                        known.take(self, table, rests, &mut |found| records.push((found.tick, at, found)));
                 }
-                heads.push(lane);
             }
             // Stable: the records of a lane stay in their order.
             records.sort_by_key(|&(tick, ..)| tick);
@@ -105,75 +126,157 @@ impl View {
                 if !renderer.knows_logger(found) {
                     renderer.refresh(self);
                 }
-                if let Some(line) = renderer.line(&heads[*lane], found)
+                if let Some(line) = renderer.line(&lanes.known[*lane].lane, found)
                     && !each(Event::Line { level: line.level, logger: line.logger, text: line.text })
                 {
                     return;
                 }
             }
-            lanes = heads;
-            if records.is_empty() {
-                if !each(Event::Quiet(life)) || life != Life::Alive {
-                    return;
-                }
-                std::thread::sleep(IDLE);
-            } else {
-                std::thread::sleep(BUSY);
+            if !each(Event::Rest(life)) || life != Life::Alive {
+                return;
             }
+            std::thread::sleep(if records.is_empty() { IDLE } else { BUSY });
         }
-    }
-
-    /// The records of a lane since the last look; returns how many were missed.
-    fn take(
-        &self,
-        tables: &Tables<'_>,
-        known: &mut Known,
-        lane: &LaneView,
-        mut each: impl FnMut(Found),
-    ) -> u64 {
-        let Some(table) = tables.channels.get(lane.channel) else { return 0 };
-        let slots = table.shape.slots as u64;
-        let start = known.frames.position;
-        known.frames.refresh(lane.write);
-        let mut found = Vec::new();
-        while let Some(frame) = known.frames.next(self) {
-            found.push(frame);
-        }
-        let after = lane.again(self, table);
-        let whole_from = match table.shape.layout.overwrite {
-            Some(_) => after.floor,
-            None => (after.write + known.frames.longest()).saturating_sub(slots),
-        };
-        let lapped = start < whole_from || known.frames.damaged != 0;
-        known.frames.damaged = 0;
-        let mut at = start;
-        for frame in found {
-            // A frame begins where the one before ends, or behind a filler: further on.
-            let begins = at;
-            at = frame.end;
-            if !lapped || begins >= whole_from {
-                known.seen += 1;
-                each(frame);
-            }
-        }
-        if lapped {
-            // Where frames begin among those left is known at the write position alone.
-            let missed = lane.counts.published.saturating_sub(known.seen);
-            known.seen = lane.counts.published;
-            known.frames.position = lane.write;
-            return missed;
-        }
-        0
     }
 }
 
-fn begin(tables: &Tables<'_>, lane: &LaneView, from: Follow) -> Option<Known> {
-    let table = tables.channels.get(lane.channel)?;
-    let at = match from {
-        Follow::New => lane.write,
-        Follow::Held => lane.read.max(lane.floor),
-    };
-    let seen =
-        lane.counts.published - lane.counts.queued().min(lane.counts.published) * u64::from(at != lane.write);
-    Some(Known { start: lane.start, frames: Frames::new(table, lane, at, lane.write), seen })
+impl Lanes {
+    fn new(tables: &Tables<'_>) -> Lanes {
+        let is_known = tables.channels.iter().map(|table| vec![false; table.shape.threads + 1]).collect();
+        Lanes { known: Vec::new(), is_known }
+    }
+
+    /// Takes in the lanes that were claimed since the last time, all of what is in them being new. They are claimed one
+    /// after the other as a rule, so that a look at the next one of each channel, and the shared one, finds most.
+    fn discover(&mut self, view: &View, tables: &Tables<'_>, from: Option<Follow>, everywhere: bool) {
+        for (channel, (table, is_known)) in tables.channels.iter().zip(&mut self.is_known).enumerate() {
+            let shared = table.shape.threads;
+            let mut go_on = true;
+            for at in (0..shared).chain([shared]) {
+                if is_known[at] || !(go_on || everywhere || at == shared) {
+                    continue;
+                }
+                match view.lane(table, channel, at) {
+                    Some(lane) => {
+                        is_known[at] = true;
+                        self.known.push(Known::begin(view, table, lane, from));
+                    }
+                    None => go_on = false,
+                }
+            }
+        }
+    }
+}
+
+impl Known {
+    fn begin(view: &View, table: &ChannelTable<'_>, mut lane: LaneView, from: Option<Follow>) -> Known {
+        // A moment at which nothing is published: the count belongs to the position.
+        for _ in 0..100 {
+            let again = lane.again(view, table);
+            let still = (again.write, again.counts.published) == (lane.write, lane.counts.published);
+            lane = again;
+            if still {
+                break;
+            }
+        }
+        let published = lane.counts.published;
+        let (at, seen) = match from {
+            Some(Follow::New) => (lane.write, published),
+            Some(Follow::Held) => {
+                (lane.read.max(lane.floor), published - lane.counts.queued().min(published))
+            }
+            None => (0, 0),
+        };
+        let mut frames = Frames::new(table, &lane, at, lane.write);
+        // Also where the ring does not hold it any more: what is missed is counted.
+        frames.position = at;
+        Known { lane, frames, seen, inexact: false }
+    }
+
+    /// The records since the last look; returns how many were missed. When the process `is_over`, nothing changes
+    /// any more.
+    fn take(
+        &mut self,
+        view: &View,
+        table: &ChannelTable<'_>,
+        is_over: bool,
+        each: &mut dyn FnMut(Found),
+    ) -> u64 {
+        let evicts = table.shape.layout.overwrite.is_some();
+        let before = self.look(view, table);
+        let mut rests = is_over
+            || (before.write, before.counts.published) == (self.lane.write, self.lane.counts.published);
+        let mut published_before = before.counts.published;
+        let (mut missed, mut resumes) = (0, 0);
+        let mut batch = Vec::new();
+        loop {
+            let start = self.frames.position;
+            let enough = start.saturating_add(BATCH_BYTES / table.shape.slot_bytes as u64);
+            // More than a ring holds need not be read to know.
+            let may_be_whole = self.frames.end.saturating_sub(start) <= table.shape.slots as u64;
+            batch.clear();
+            while may_be_whole
+                && self.frames.position < enough
+                && let Some(found) = self.frames.next(view)
+            {
+                batch.push(found);
+            }
+            if may_be_whole && self.frames.position == start {
+                break;
+            }
+            let after = self.lane.again(view, table);
+            let is_whole = may_be_whole && start >= whole_from(table, &after);
+            let is_damaged = std::mem::take(&mut self.frames.damaged) != 0;
+            if is_whole {
+                let count = batch.len() as u64;
+                let up_to = if evicts && count != 0 { self.frames.sequence } else { self.seen + count };
+                if self.inexact {
+                    missed += up_to.saturating_sub(self.seen + count);
+                }
+                self.seen = up_to;
+                batch.drain(..).for_each(&mut *each);
+            }
+            if is_whole && !is_damaged {
+                continue;
+            }
+            self.inexact = true;
+            if resumes == RESUMES {
+                self.frames.position = after.write;
+                break;
+            }
+            // At the oldest that the ring keeps; when that is overtaken as well, at what comes now.
+            let first = resumes == 0 && !is_damaged;
+            self.frames.position = if first { after.read.max(after.floor) } else { after.write };
+            resumes += 1;
+            rests = is_over;
+            published_before = self.look(view, table).counts.published;
+        }
+        if self.inexact {
+            let published =
+                if rests { self.lane.counts.published } else { published_before.saturating_sub(1) };
+            if self.frames.position == self.lane.write && (rests || !evicts) {
+                missed += published.saturating_sub(self.seen);
+                self.seen = self.seen.max(published);
+                self.inexact = !rests;
+            }
+        }
+        missed
+    }
+
+    /// Looks again; returns the look before.
+    fn look(&mut self, view: &View, table: &ChannelTable<'_>) -> LaneView {
+        let now = self.lane.again(view, table);
+        self.frames.refresh(now.write);
+        std::mem::replace(&mut self.lane, now)
+    }
+}
+
+/// What was read from this position on before that look is whole.
+fn whole_from(table: &ChannelTable<'_>, after: &LaneView) -> u64 {
+    let shape = &table.shape;
+    let slots = shape.slots as u64;
+    let longest =
+        ((MAX_RECORD_BYTES + WORD) as u64).div_ceil(shape.slot_bytes.max(1) as u64).min(slots / 2).max(1);
+    let kept = if shape.layout.overwrite.is_some() { after.floor } else { after.read };
+    kept.min(after.write.saturating_add(2 * longest).saturating_sub(slots))
 }

@@ -90,11 +90,6 @@ impl Frames {
         self.buffer.get(at..at + (slots * size) as usize).unwrap_or_default()
     }
 
-    /// Slots of the longest frame.
-    pub(super) fn longest(&self) -> u64 {
-        self.longest as u64
-    }
-
     /// Forgets what was read ahead.
     pub(super) fn refresh(&mut self, end: u64) {
         self.buffer.clear();
@@ -112,7 +107,7 @@ impl Frames {
             let fits = slots >= 1 && slots <= most && (frame.is_filler() || slots <= self.longest);
             if !fits {
                 // Where the next frame begins cannot be known.
-                self.damaged += self.end - self.position;
+                self.damaged = self.damaged.saturating_add(self.end - self.position);
                 self.position = self.end;
                 return None;
             }
@@ -123,7 +118,7 @@ impl Frames {
             let bytes = self.bytes(view, slots as u64).get(prefix..).unwrap_or_default().to_vec();
             if prefix != 0 {
                 // An older number is of a frame that was read, and not yet written.
-                self.evicted += sequence.saturating_sub(self.sequence);
+                self.evicted = self.evicted.saturating_add(sequence.saturating_sub(self.sequence));
                 self.sequence = sequence.wrapping_add(1);
             }
             self.position += slots as u64;

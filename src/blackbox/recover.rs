@@ -52,8 +52,9 @@ fn close(report: &mut Report, merged: &Merged<'_>, since: u64) {
     let totals = &view.head().totals;
     report.dropped = totals.drops.total();
     for Lane { view: lane, frames, .. } in &merged.lanes {
-        report.dropped += lane.head.drops_in_all() + lane.counts.evicted.max(frames.evicted);
-        report.unreadable += frames.damaged;
+        let dropped = lane.head.drops_in_all().saturating_add(lane.counts.evicted.max(frames.evicted));
+        report.dropped = report.dropped.saturating_add(dropped);
+        report.unreadable = report.unreadable.saturating_add(frames.damaged);
         report.torn += u64::from(frames.is_torn(view, lane.counts.published, since));
     }
     report.remarks.extend(view.damage());

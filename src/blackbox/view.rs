@@ -6,7 +6,7 @@
 
 use core::sync::atomic::Ordering;
 use std::fs::{File, OpenOptions};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use super::tables::{ChannelTable, Tables};
@@ -37,6 +37,8 @@ pub enum Life {
     Ended,
     /// It has died, and records may be left.
     Died,
+    /// It is gone, and what it had left is written: another process lives in the box, or has.
+    Replaced,
 }
 
 /// A lane of a box.
@@ -49,6 +51,8 @@ pub struct LaneInfo {
     pub policy: String,
     /// The name of the thread that has the lane, or had it last.
     pub thread: String,
+    /// Where the lane lies in the file: which one it is.
+    pub place: u64,
     /// Its figures.
     pub stats: LaneStats,
 }
@@ -81,12 +85,16 @@ struct Fixed {
 impl View {
     /// Opens the box at `path`, to read only.
     pub fn open(path: &Path) -> Result<View, BlackBoxError> {
-        let file = OpenOptions::new().read(true).open(path).map_err(|source| BlackBoxError::Io {
-            path: path.to_owned(),
-            doing: "open",
-            source,
-        })?;
+        // Without waiting: it may be a pipe, which is refused below.
+        let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path);
+        let file =
+            file.map_err(|source| BlackBoxError::Io { path: path.to_owned(), doing: "open", source })?;
         View::of(file, path)
+    }
+
+    /// The same box under another path.
+    pub(super) fn named(self, path: PathBuf) -> View {
+        View { path, ..self }
     }
 
     pub(super) fn of(file: File, path: &Path) -> Result<View, BlackBoxError> {
@@ -139,7 +147,7 @@ impl View {
         Ok(view)
     }
 
-    /// The file's path, as it was given.
+    /// The file's path, as it was given or found.
     pub fn path(&self) -> &Path {
         &self.path
     }
@@ -180,13 +188,24 @@ impl View {
 
     /// Whether its process is alive.
     pub fn life(&self) -> Life {
-        match file::holder(&self.file) {
+        // Before the header: who has the box is at home by the time that it can be seen to have ended.
+        let holder = file::holder(&self.file);
+        if self.is_replaced() {
+            return Life::Replaced;
+        }
+        match holder {
             Ok(Some(_)) => Life::Alive,
             // A file system without locks.
             Err(_) if self.is_of(self.header.pid) => Life::Alive,
             _ if self.is_clean() => Life::Ended,
             _ => Life::Died,
         }
+    }
+
+    /// Whether the box was laid out again since it was opened, which happens in place.
+    fn is_replaced(&self) -> bool {
+        let head = self.head();
+        (head.origin.pid, head.origin.started) != (self.header.pid, self.header.started)
     }
 
     pub(super) fn is_clean(&self) -> bool {
@@ -248,19 +267,23 @@ impl View {
     pub(super) fn lanes(&self, tables: &Tables<'_>) -> Vec<LaneView> {
         let mut lanes = Vec::new();
         for (channel, table) in tables.channels.iter().enumerate() {
-            for at in 0..=table.shape.threads {
-                let start =
-                    table.first.saturating_add((at as u64).saturating_mul(table.shape.lane_bytes as u64));
-                if start >= self.len {
-                    break;
-                }
-                let lane = LaneView::read(self, table, channel, at, start);
-                if lane.head.owner() != FREE || lane.counts.published != 0 || lane.head.drops_in_all() != 0 {
-                    lanes.push(lane);
-                }
-            }
+            let there = (0..=table.shape.threads).take_while(|&at| self.place_of(table, at).is_some());
+            lanes.extend(there.filter_map(|at| self.lane(table, channel, at)));
         }
         lanes
+    }
+
+    /// A lane of a channel, if it was ever used; the one behind those of threads is the shared one.
+    pub(super) fn lane(&self, table: &ChannelTable<'_>, channel: usize, at: usize) -> Option<LaneView> {
+        let lane = LaneView::read(self, table, channel, at, self.place_of(table, at)?);
+        let used = lane.head.owner() != FREE || lane.counts.published != 0 || lane.head.drops_in_all() != 0;
+        used.then_some(lane)
+    }
+
+    /// Where a lane begins, if the file has it.
+    fn place_of(&self, table: &ChannelTable<'_>, at: usize) -> Option<u64> {
+        let start = table.first.saturating_add((at as u64).saturating_mul(table.shape.lane_bytes as u64));
+        (start < self.len).then_some(start)
     }
 
     /// What is counted in that process, at this moment.
@@ -287,6 +310,7 @@ impl View {
                 channel: channel.to_owned(),
                 policy: policy.to_owned(),
                 thread,
+                place: lane.start,
                 stats: lane.stats(state),
             }
         };

@@ -9,6 +9,7 @@ use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
 use crate::Failure;
+use crate::box_args::{self, BoxCommand};
 
 /// The most threads.
 const MAX_THREADS: u32 = 1024;
@@ -80,10 +81,12 @@ pub struct Options {
     /// One call in so many is timed.
     pub latency_sample: u64,
     pub out: Option<PathBuf>,
+    pub black_box: Option<PathBuf>,
 }
 
 pub enum Asked {
     Replay(Options),
+    Box(BoxCommand),
     /// Help, or the version.
     Text(String),
 }
@@ -96,14 +99,16 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure>
             return Ok(Asked::Text(error.to_string()));
         }
         Err(error) => {
-            let command =
-                if args.get(1).is_some_and(|arg| arg == "replay") { "kakashi replay" } else { "kakashi" };
+            let asked = args.get(1).and_then(|arg| arg.to_str());
+            let known = asked.filter(|asked| command().find_subcommand(asked).is_some());
+            let command = known.map_or_else(|| "kakashi".to_owned(), |name| format!("kakashi {name}"));
             let message = one_line(&error.to_string());
             return Err(Failure::new(format_args!("{message}: see `{command} --help`")));
         }
     };
     match matches.subcommand() {
         Some(("replay", matches)) => Ok(Asked::Replay(options(matches))),
+        Some((name, matches)) => Ok(Asked::Box(box_args::parse(name, matches))),
         _ => Err(Failure::new("no command was given: see `kakashi --help`")),
     }
 }
@@ -135,6 +140,7 @@ fn options(matches: &ArgMatches) -> Options {
         repeat: matches.get_one("repeat").copied().unwrap_or(1),
         latency_sample: matches.get_one("latency-sample").copied().unwrap_or(16),
         out: matches.get_one("out").cloned(),
+        black_box: matches.get_one("black-box").cloned(),
     }
 }
 
@@ -144,6 +150,7 @@ fn command() -> Command {
         .about("Tools of the kakashi logger")
         .subcommand_required(true)
         .subcommand(replay())
+        .subcommands(box_args::commands())
         .after_help(EXAMPLES)
 }
 
@@ -203,6 +210,11 @@ fn replay() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("Writes the log to PATH and keeps it [default: a temporary file, removed at the end]"),
         )
+        .arg(
+            option("black-box", "PATH")
+                .value_parser(value_parser!(PathBuf))
+                .help("Keeps rings and statistics in the file PATH, as /dev/shm/replay.box: for `kakashi top` and `tail`"),
+        )
 }
 
 fn values<const N: usize>(values: [(&'static str, &'static str); N]) -> PossibleValuesParser {
@@ -224,4 +236,5 @@ Examples:
   kakashi replay /var/log/syslog
   kakashi replay access.log error.log --threads 8 --policy drop-oldest
   kakashi replay access.log --encoding deferred --rate 100000 --repeat 10
-  kakashi replay access.log --policy block --out /dev/shm/replayed.log";
+  kakashi replay access.log --policy block --out /dev/shm/replayed.log
+  kakashi replay access.log --rate 50000 --repeat 1000 --black-box /dev/shm/replay.box";

@@ -1,15 +1,25 @@
-//! `kakashi`: replays log files through the logger and checks, line by line, what came of it.
+//! `kakashi`: replays log files through the logger and checks, line by line, what came of it; looks into the black boxes
+//! of running processes, and recovers those of dead ones.
 #![forbid(unsafe_code)]
 
 mod args;
+mod box_args;
 mod escaped;
 mod input;
+mod json;
 mod latency;
 mod line;
 mod output;
 mod progress;
+mod recover;
 mod replay;
 mod report;
+mod sample;
+mod screen;
+mod table;
+mod tail;
+mod target;
+mod top;
 mod verdict;
 mod verify;
 
@@ -18,6 +28,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use args::Asked;
+use box_args::BoxCommand;
 
 /// Why there is no result: what is wrong, where, and what to do about it.
 #[derive(Debug)]
@@ -41,6 +52,7 @@ impl fmt::Display for Failure {
 fn main() -> ExitCode {
     let done = match args::parse(std::env::args_os()) {
         Ok(Asked::Replay(options)) => replay(&options),
+        Ok(Asked::Box(command)) => on_box(&command).map(|()| true),
         Ok(Asked::Text(text)) => print(&text).map(|()| true),
         Err(failure) => Err(failure),
     };
@@ -68,6 +80,20 @@ fn replay(options: &args::Options) -> Result<bool, Failure> {
             .to_string(),
     )?;
     Ok(verdict.holds())
+}
+
+fn on_box(command: &BoxCommand) -> Result<(), Failure> {
+    match command {
+        BoxCommand::Recover(asked) => recover::run(asked),
+        BoxCommand::Stat { target, json } => top::stat(target, *json),
+        BoxCommand::Top(asked) => top::top(asked),
+        BoxCommand::Tail(asked) => tail::run(asked),
+    }
+}
+
+/// Tells on standard error, in one line.
+fn say(message: impl fmt::Display) {
+    let _ = writeln!(io::stderr(), "{}", Failure::new(message));
 }
 
 /// Prints to standard output. That nobody reads to the end is no failure.

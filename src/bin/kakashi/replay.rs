@@ -78,7 +78,11 @@ pub struct Outcome {
 
 /// Logs all lines, and waits until the file is complete.
 pub fn run(options: &Options, input: &Input, output: &Output) -> Result<Outcome, Failure> {
-    let guard = kakashi::builder().level(LevelFilter::Info).sink(output.sink()).start().map_err(|error| match error {
+    let mut builder = kakashi::builder().level(LevelFilter::Info).sink(output.sink());
+    if let Some(path) = &options.black_box {
+        builder = builder.black_box(path);
+    }
+    let guard = builder.start().map_err(|error| match error {
         StartError::Sink { source, .. } => Failure::new(format_args!(
             "cannot write to {output}: {source}: give --out a file in a directory that exists and is yours to write to"
         )),

@@ -16,6 +16,7 @@ fn options(threads: u32, repeat: u32, policy: Policy) -> Options {
         repeat,
         latency_sample: 16,
         out: None,
+        black_box: None,
     }
 }
 
