@@ -8,7 +8,7 @@ use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, OnceLock};
 
-use kakashi::{FileSink, Sink, SinkId};
+use kakashi::{FileSink, Place, Sink, SinkId};
 
 use crate::Failure;
 use crate::input::Input;
@@ -143,6 +143,10 @@ impl Sink for ReplaySink {
 
     fn identity(&self) -> Option<SinkId> {
         self.file.identity()
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        self.file.place()
     }
 
     fn name(&self) -> String {
