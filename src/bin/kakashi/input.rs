@@ -194,7 +194,7 @@ mod tests {
                     let (index, text) = input.find(line.file.into(), line.line).unwrap();
                     assert_eq!((text, text.parse()), (line.text, Ok(index)));
                     assert_eq!(input.place(index), (line.file as usize, line.line));
-                    assert_eq!(index % u64::from(threads), thread.into());
+                    assert_eq!(index % u64::from(threads), u64::from(thread));
                     assert!(last < Some(index));
                     last = Some(index);
                     seen.push(index);
