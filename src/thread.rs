@@ -66,6 +66,19 @@ pub(crate) fn become_writer() {
     THREAD.with(|thread| thread.is_writer.set(true));
 }
 
+/// Lets the calling thread count as the writer during `work`: what a sink logs there must not wait for anything.
+pub(crate) fn as_writer<R>(work: impl FnOnce() -> R) -> R {
+    struct Before(bool);
+    impl Drop for Before {
+        fn drop(&mut self) {
+            THREAD.with(|thread| thread.is_writer.set(self.0));
+        }
+    }
+    let _before = Before(is_writer());
+    become_writer();
+    work()
+}
+
 /// Whether the thread's lanes were given back already: it may not have another one.
 pub(crate) fn is_ending() -> bool {
     THREAD.with(|thread| thread.ending.get())

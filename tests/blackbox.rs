@@ -43,6 +43,8 @@ const SCENARIOS: &[Scenario] = &[
     ("forks", forks),
     ("clean", clean),
     ("eats", eats),
+    ("again", again),
+    ("orphan", orphan),
 ];
 
 #[test]
@@ -880,4 +882,59 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
             let _ = boxes::print(&view, &mut io::sink());
         }
     }
+}
+
+/// A second backend in the same process, killed at once.
+fn again(directory: &str) {
+    let guard = start(directory, FileSink::append(log_of(directory)));
+    info!(ROOMY, "thread=0 n={}", 1);
+    guard.shutdown(PATIENCE).expect("all is written");
+    let guard = start(directory, FileSink::append(log_of(directory)));
+    info!(ROOMY, "thread=0 n={}", 2);
+    std::mem::forget(guard);
+    // SAFETY: as a crash would.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+#[test]
+fn a_box_is_open_before_the_calls_of_a_second_backend() {
+    for _ in 0..5 {
+        let files = Files::new();
+        scenario("again").with(files.path()).run();
+        boxes::complete(&files.black_box).expect("it can be recovered");
+        assert_eq!(files.numbers()[0], 2);
+    }
+}
+
+/// Fails, but not for ever.
+struct Failing;
+
+impl Sink for Failing {
+    fn write_batch(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(io::ErrorKind::StorageFull.into())
+    }
+}
+
+fn orphan(directory: &str) {
+    let builder = kakashi::builder().sink(FileSink::append(log_of(directory))).sink(Failing);
+    let guard = builder.black_box(box_of(directory)).start().expect("the backend starts");
+    info!(ROOMY, "thread=0 n={}", 1);
+    until("the batch is in the file", || lines_of_torn(&log_of(directory)).contains("n=1\n"));
+    info!(ROOMY, "thread=0 n={}", 2);
+    std::mem::forget(guard);
+    // SAFETY: as a crash would.
+    unsafe { libc::raise(libc::SIGKILL) };
+}
+
+#[test]
+fn what_was_left_for_a_sink_that_is_gone_does_not_double_the_others() {
+    let files = Files::new();
+    scenario("orphan").with(files.path()).run();
+    assert!(scenario("restart").with(files.path()).run().status.success());
+    assert_eq!(files.numbers()[0], 2);
+    let log = lines_of(files.log());
+    assert!(
+        notices(&log).iter().any(|line| line.contains("is no sink any more, is in the others only")),
+        "{log:?}"
+    );
 }

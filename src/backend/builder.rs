@@ -305,7 +305,7 @@ fn enter_black_box(path: &Path, on_disk: bool, outlets: &mut [Outlet]) -> Result
     let claimed = blackbox::claim(path, on_disk)?;
     if let Content::Left = claimed.content()? {
         let mut targets: Vec<_> = outlets.iter_mut().map(Outlet::target).collect();
-        claimed.recover(&mut targets)?;
+        thread::as_writer(|| claimed.recover(&mut targets))?;
     }
     claimed.lay_out()
 }

@@ -137,6 +137,8 @@ pub(crate) fn ensure_open() -> bool {
         match gate::state() {
             State::AutoStarted | State::Running => return true,
             State::Stopping | State::Stopped | State::Failed => return false,
+            // A sink that logs while a start is giving it what a black box had, with the lock held.
+            State::Idle if thread::is_writer() => return false,
             State::Idle => {}
         }
         let mut control = CONTROL.lock();
@@ -188,7 +190,8 @@ fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result
     writer::ask_to_stop(Stop::No);
     WRITER_RUNS.store(1, Ordering::Release);
     writer::tenure::begin();
-    // Calls may publish from here on; the writer will find them.
+    // Calls may publish from here on; the writer, or a recovery, will find them.
+    region::set_end(region::OPEN);
     set_state(state);
     let blocked = SignalsBlocked::now();
     let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {

@@ -62,9 +62,9 @@ pub(crate) fn claim(path: &Path, on_disk: bool) -> Result<Claimed, BlackBoxError
         _ => BlackBoxError::Io { path: path.clone(), doing: "lock", source },
     })?;
     // Another process may have removed it between the two, at its end.
-    let there = std::fs::symlink_metadata(&path).map_err(failed(&path, "open"))?;
+    let there = std::fs::symlink_metadata(&path).map(|there| (there.dev(), there.ino())).ok();
     let ours = file.metadata().map_err(failed(&path, "open"))?;
-    if (there.dev(), there.ino()) != (ours.dev(), ours.ino()) {
+    if there != Some((ours.dev(), ours.ino())) {
         return claim(&path, on_disk);
     }
     Ok(Claimed { file, path })

@@ -113,8 +113,9 @@ impl View {
             for (at, known) in lanes.known.iter_mut().enumerate() {
                 if let Some(table) = tables.channels.get(known.lane.channel) {
                     let rests = life != Life::Alive;
-                    missed +=
+                    let overtaken =
                         known.take(self, table, rests, &mut |found| records.push((found.tick, at, found)));
+                    missed = u64::saturating_add(missed, overtaken);
                 }
             }
             // Stable: the records of a lane stay in their order.
@@ -207,7 +208,7 @@ impl Known {
         let mut rests = is_over
             || (before.write, before.counts.published) == (self.lane.write, self.lane.counts.published);
         let mut published_before = before.counts.published;
-        let (mut missed, mut resumes) = (0, 0);
+        let (mut missed, mut resumes) = (0_u64, 0);
         let mut batch = Vec::new();
         loop {
             let start = self.frames.position;
@@ -229,9 +230,10 @@ impl Known {
             let is_damaged = std::mem::take(&mut self.frames.damaged) != 0;
             if is_whole {
                 let count = batch.len() as u64;
-                let up_to = if evicts && count != 0 { self.frames.sequence } else { self.seen + count };
+                let up_to =
+                    if evicts && count != 0 { self.frames.sequence } else { self.seen.saturating_add(count) };
                 if self.inexact {
-                    missed += up_to.saturating_sub(self.seen + count);
+                    missed = missed.saturating_add(up_to.saturating_sub(self.seen.saturating_add(count)));
                 }
                 self.seen = up_to;
                 batch.drain(..).for_each(&mut *each);
@@ -255,7 +257,7 @@ impl Known {
             let published =
                 if rests { self.lane.counts.published } else { published_before.saturating_sub(1) };
             if self.frames.position == self.lane.write && (rests || !evicts) {
-                missed += published.saturating_sub(self.seen);
+                missed = missed.saturating_add(published.saturating_sub(self.seen));
                 self.seen = self.seen.max(published);
                 self.inexact = !rests;
             }

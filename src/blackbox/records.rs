@@ -11,8 +11,11 @@ use crate::format::{self, LineCache, LineHead, Out};
 use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::record::Record;
-use crate::region::{PAGE, STAGING_BYTES};
+use crate::region::STAGING_BYTES;
 use crate::ring::{Frame, MAX_FRAME_SLOTS};
+
+/// Bytes from which on a batch is full: as the writer's.
+pub(super) const BATCH_BYTES: usize = 128 * 1024;
 
 /// Bytes that are read of a ring at a time.
 const CHUNK: usize = 64 * 1024;
@@ -211,8 +214,8 @@ impl<'v> Renderer<'v> {
             loggers: view.loggers(),
             clock: view.clock(),
             cache: LineCache::new(),
-            // As much as the writer has for the longest line.
-            room: vec![0; STAGING_BYTES - PAGE],
+            // As much as the writer has for the longest line: behind a batch that is not full there is room for it.
+            room: vec![0; STAGING_BYTES - BATCH_BYTES],
         }
     }
 

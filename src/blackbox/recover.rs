@@ -16,11 +16,12 @@ use std::collections::BTreeSet;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use super::file::{Claimed, Content, claim};
 use super::grown::{Got, got};
-use super::records::{Frames, Lane, Merged, Renderer};
+use super::records::{BATCH_BYTES, Frames, Lane, Merged, Renderer};
 use super::report::Report;
 use super::tables::Tables;
 use super::view::{LaneView, Life, Staged, View, bytes_of};
@@ -31,9 +32,6 @@ use crate::lane::{LaneHead, WriterCounters};
 use crate::level::{Level, LevelFilter};
 use crate::region::{CLEAN, STAGING_BYTES};
 use crate::sink::{FileSink, Sink, Target};
-
-/// Bytes from which on a batch is full: as the writer's.
-const BATCH_BYTES: usize = 128 * 1024;
 
 /// The records that are in no sealed batch.
 fn unwritten<'v>(view: &'v View, tables: &Tables<'_>) -> Merged<'v> {
@@ -120,7 +118,7 @@ pub fn complete(path: &Path) -> Result<Report, BlackBoxError> {
         let noted = entry.places.iter().map(|place| bytes_of(&place.path)).find(|path| !path.is_empty());
         if let Some(path) = noted {
             let mut sink = FileSink::append(Path::new(std::ffi::OsStr::from_bytes(&path)));
-            let name = sink.name();
+            let name = String::from_utf8_lossy(&bytes_of(&entry.name)).into_owned();
             let failed =
                 |source| BlackBoxError::Recovery { path: claimed.path.clone(), sink: name.clone(), source };
             sink.open().map_err(failed)?;
@@ -152,9 +150,19 @@ impl Claimed {
         let mut recovery =
             Recovery { claimed: self, gone: vec![false; targets.len()], report: Report::default() };
         let sealed = journal.sealed.load(Ordering::Acquire);
-        for at in 0..MAX_SINKS {
-            if let Some(staged) = view.staged(at, &journal.sinks[at], sealed) {
-                recovery.settle(&journal.sinks[at], &staged, targets)?;
+        if sealed > u64::MAX / 2 {
+            let what = format!("no process writes {sealed} batches");
+            return Err(BlackBoxError::Damaged { path: self.path.clone(), what });
+        }
+        let heirs = heirs(&journal.sinks, targets);
+        for (at, entry) in journal.sinks.iter().enumerate() {
+            if let Some(staged) = view.staged(at, entry, sealed) {
+                recovery.settle(entry, &staged, targets, at, &heirs)?;
+            }
+            let missed = entry.missed.load(Ordering::Relaxed);
+            if entry.used.load(Ordering::Relaxed) == 1 && missed != 0 {
+                let name = String::from_utf8_lossy(&bytes_of(&entry.name)).into_owned();
+                recovery.report.remarks.push(format!("`{name}` had missed {missed} more while it failed"));
             }
         }
         journal.clear();
@@ -244,6 +252,19 @@ fn note_place(entry: &SinkEntry, sink: &dyn Sink, taken: usize) {
     }
 }
 
+/// Which target each old sink is: the same name, the first of that name for the first, and so on.
+fn heirs(entries: &[SinkEntry], targets: &[Target<'_>]) -> Vec<Option<usize>> {
+    let mut taken = vec![false; targets.len()];
+    let heir = |entry: &SinkEntry| {
+        let name = bytes_of(&entry.name);
+        let is_it = |at: &usize| !taken[*at] && targets[*at].name.as_bytes() == name;
+        let at = (entry.used.load(Ordering::Relaxed) == 1).then(|| (0..targets.len()).find(is_it))??;
+        taken[at] = true;
+        Some(at)
+    };
+    entries.iter().map(heir).collect()
+}
+
 struct Recovery<'a> {
     claimed: &'a Claimed,
     /// Targets that do not work any more.
@@ -258,6 +279,8 @@ impl Recovery<'_> {
         entry: &SinkEntry,
         staged: &Staged,
         targets: &mut [Target<'_>],
+        number: usize,
+        heirs: &[Option<usize>],
     ) -> Result<(), BlackBoxError> {
         let name = String::from_utf8_lossy(&bytes_of(&entry.name)).into_owned();
         let failed = |sink: &str, source| BlackBoxError::Recovery {
@@ -303,14 +326,21 @@ impl Recovery<'_> {
                 .remarks
                 .push(format!("what `{name}` had got cannot be known, so that lines may be doubled there"));
         }
-        if let Some(at) = targets.iter().position(|target| target.name == name) {
+        if let Some(at) = heirs[number] {
             return self.give(at, &mut targets[at], entry, &staged.bytes, staged.taken);
         }
-        self.report
-            .remarks
-            .push(format!("`{name}` is no sink any more: the others have got what was left for it"));
-        for (at, target) in targets.iter_mut().enumerate() {
-            self.write(at, target, rest, |_, _| {})?;
+        // Those that were there before have got these records themselves.
+        let some_are_old = heirs.iter().any(Option::is_some);
+        let is_new = |at: usize| !heirs.contains(&Some(at));
+        let takers: Vec<usize> = (0..targets.len()).filter(|&at| !some_are_old || is_new(at)).collect();
+        self.report.remarks.push(match takers.is_empty() {
+            true => format!("what was left for `{name}`, which is no sink any more, is in the others only"),
+            false => {
+                format!("what was left for `{name}`, which is no sink any more, has gone to the new ones")
+            }
+        });
+        for at in takers {
+            self.write(at, &mut targets[at], rest, |_, _| {})?;
         }
         entry.note_taken(staged.bytes.len());
         Ok(())
@@ -343,7 +373,12 @@ impl Recovery<'_> {
     ) -> Result<(), BlackBoxError> {
         let mut taken = 0;
         while taken < text.len() && !self.gone[at] {
-            let error = match target.sink.write_batch(&text[taken..]) {
+            let sink = &mut target.sink;
+            let given = catch_unwind(AssertUnwindSafe(|| sink.write_batch(&text[taken..])));
+            // As the writer does: a sink that panics is not used again.
+            let given =
+                given.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the sink panicked")));
+            let error = match given {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
                 Ok(more) => {
                     taken = (taken + more).min(text.len());
