@@ -304,7 +304,7 @@ pub(crate) unsafe fn forget() {
 }
 
 /// Anonymous memory, zeroed, reserved and not yet there.
-fn map(bytes: usize) -> std::io::Result<*mut u8> {
+pub(crate) fn map(bytes: usize) -> std::io::Result<*mut u8> {
     // SAFETY: a fresh private mapping touches no memory of anybody's.
     let base = unsafe {
         libc::mmap(

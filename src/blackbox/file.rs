@@ -156,8 +156,13 @@ impl Claimed {
         let plan = region::plan(tables.len(), true);
         let path = &self.path;
         self.file.set_len(0).map_err(failed(path, "empty"))?;
-        // SAFETY: the descriptor is open.
-        let reserved = unsafe { libc::posix_fallocate(self.file.as_raw_fd(), 0, plan.bytes as libc::off_t) };
+        let reserved = loop {
+            // SAFETY: the descriptor is open.
+            match unsafe { libc::posix_fallocate(self.file.as_raw_fd(), 0, plan.bytes as libc::off_t) } {
+                libc::EINTR => {}
+                result => break result,
+            }
+        };
         if reserved != 0 {
             // What was reserved of it until then is of no use.
             let _ = self.file.set_len(0);

@@ -31,7 +31,7 @@ use crate::journal::{MAX_SINKS, SinkEntry};
 use crate::lane::{LaneHead, WriterCounters};
 use crate::level::{Level, LevelFilter};
 use crate::region::{CLEAN, STAGING_BYTES};
-use crate::sink::{FileSink, Sink, Target};
+use crate::sink::{FileSink, Sink, Target, is_permanent};
 
 /// The records that are in no sealed batch.
 fn unwritten<'v>(view: &'v View, tables: &Tables<'_>) -> Merged<'v> {
@@ -64,7 +64,7 @@ fn close(report: &mut Report, merged: &Merged<'_>, since: u64) {
 pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> {
     let failed =
         |source| BlackBoxError::Recovery { path: view.path().to_owned(), sink: "output".to_owned(), source };
-    if view.life() == Life::Alive {
+    if matches!(view.life(), Life::Alive | Life::Replaced) {
         return Err(BlackBoxError::InUse { path: view.path().to_owned(), pid: view.pid() });
     }
     let (head, tables, mut report) = (view.head(), view.tables(), Report::default());
@@ -299,9 +299,9 @@ impl Recovery<'_> {
                 self.report.add_lines(lines);
             }
             if !exact {
-                self.report
-                    .remarks
-                    .push(format!("`{name}` was changed by others, so that lines may be doubled there"));
+                self.report.remarks.push(format!(
+                    "`{name}` was emptied, or changed by others, so that lines may be doubled there"
+                ));
                 if torn {
                     file.write_all(b"\n").map_err(|source| failed(&name, source))?;
                 }
@@ -388,10 +388,8 @@ impl Recovery<'_> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => error,
             };
-            let permanent =
-                error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::EBADF);
-            self.gone[at] = permanent;
-            if !permanent || self.gone.iter().all(|&gone| gone) {
+            self.gone[at] = is_permanent(&error);
+            if !self.gone[at] || self.gone.iter().all(|&gone| gone) {
                 let (path, sink) = (self.claimed.path.clone(), target.name.to_owned());
                 return Err(BlackBoxError::Recovery { path, sink, source: error });
             }

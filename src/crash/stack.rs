@@ -3,6 +3,8 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, Ordering};
 
+use crate::region;
+
 const BYTES: usize = 512 * 1024;
 
 static STACK: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
@@ -10,27 +12,11 @@ static STACK: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 /// Makes it, once. Pages that are not touched cost nothing.
 pub(super) fn prepare() {
     if STACK.load(Ordering::Acquire).is_null()
-        && let Some(stack) = map(BYTES)
+        && let Ok(stack) = region::map(BYTES)
     {
         // Another `start` at the same moment leaves one mapping unused.
         STACK.store(stack, Ordering::Release);
     }
-}
-
-/// Fresh memory, never unmapped.
-pub(super) fn map(bytes: usize) -> Option<*mut u8> {
-    // SAFETY: a fresh private mapping touches no memory of anybody's.
-    let base = unsafe {
-        libc::mmap(
-            core::ptr::null_mut(),
-            bytes,
-            libc::PROT_READ | libc::PROT_WRITE,
-            libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE,
-            -1,
-            0,
-        )
-    };
-    (base != libc::MAP_FAILED).then_some(base.cast())
 }
 
 /// Calls `body` on that stack; where there is none, on the one in use.

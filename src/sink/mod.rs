@@ -107,6 +107,11 @@ pub trait Sink: Send + 'static {
     }
 }
 
+/// Errors that trying again does not mend.
+pub(crate) fn is_permanent(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::EBADF)
+}
+
 /// A sink, and what it gets: for a recovery, which writes before the writer does.
 pub(crate) struct Target<'a> {
     pub(crate) sink: &'a mut dyn Sink,

@@ -13,7 +13,7 @@ use crate::format::Out;
 use crate::journal::SinkEntry;
 use crate::level::Level;
 use crate::region;
-use crate::sink::{Sink, SinkOptions, Target};
+use crate::sink::{Sink, SinkOptions, Target, is_permanent};
 use crate::sync::{Ordering, add_owned};
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -224,11 +224,6 @@ impl Outlet {
         self.last_error = Some(Failure::new(&self.name, &error));
         config.tell(&BackendError::Retired { sink: &self.name, error: &error });
     }
-}
-
-/// Errors that trying again does not mend.
-fn is_permanent(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::BrokenPipe || error.raw_os_error() == Some(libc::EBADF)
 }
 
 pub(super) fn panic_error(panic: &(dyn std::any::Any + Send)) -> io::Error {
