@@ -133,6 +133,17 @@ impl SinkEntry {
         self.used.store(1, Ordering::Release);
     }
 
+    /// A sink of a recovery instead of the one before, or none: nothing is staged, out of the count first. One that stays
+    /// keeps the places noted last, so that the log can be found at any moment of a recovery.
+    pub(crate) fn succeed(&self, sink: Option<(u32, &[u8])>) {
+        self.stage(u64::MAX, 0, 0);
+        self.missed.store(0, Ordering::Release);
+        match sink {
+            Some((level, name)) => self.open(level, name),
+            None => self.used.store(0, Ordering::Release),
+        }
+    }
+
     /// Step 2.
     pub(crate) fn stage(&self, batch: u64, bytes: usize, records: u64) {
         self.batch.store(batch, Ordering::Release);

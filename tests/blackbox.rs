@@ -9,9 +9,10 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsRawFd;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use common::black_box::{Counts, Files, box_of, log_of};
 use common::*;
 use kakashi::__box::{self as boxes, View};
 use kakashi::{Block, Channel, DropOldest, FileSink, MemorySink, Place, Sink, StartError, info};
@@ -52,98 +53,22 @@ fn child() {
     dispatch(SCENARIOS);
 }
 
-/// The files of a test: the box on tmpfs, the log, and the numbers whose calls have returned.
-struct Files {
-    directory: Directory,
-    black_box: std::path::PathBuf,
-}
-
-impl Files {
-    fn new() -> Self {
-        let directory = Directory::new();
-        let name = directory.file("box").parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
-        let name = name.unwrap_or_default();
-        let black_box = Path::new("/dev/shm").join(format!("{}.box", name.to_string_lossy()));
-        std::fs::write(directory.file("box"), black_box.as_os_str().as_encoded_bytes())
-            .expect("it is written");
-        Files { directory, black_box }
-    }
-
-    fn path(&self) -> std::path::PathBuf {
-        self.directory.file("")
-    }
-
-    fn log(&self) -> std::path::PathBuf {
-        self.directory.file("log")
-    }
-
-    /// The numbers of each thread in the log, which must be in order and without gap.
-    fn numbers(&self) -> [u64; THREADS] {
-        let mut last = [0; THREADS];
-        for line in lines_of(self.log()) {
-            if !is_notice(&line) {
-                let message = message(&line);
-                let (thread, n) = (number(message, "thread=") as usize, number(message, "n="));
-                assert_eq!(n, last[thread] + 1, "after {} of thread {thread}: {line}", last[thread]);
-                last[thread] = n;
-            }
+/// The numbers of each thread in the log, which must be in order and without gap.
+fn numbers_in(files: &Files) -> [u64; THREADS] {
+    let mut last = [0; THREADS];
+    for line in lines_of(files.log()) {
+        if !is_notice(&line) {
+            let message = message(&line);
+            let (thread, n) = (number(message, "thread=") as usize, number(message, "n="));
+            assert_eq!(n, last[thread] + 1, "after {} of thread {thread}: {line}", last[thread]);
+            last[thread] = n;
         }
-        last
     }
+    last
 }
 
-impl Drop for Files {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.black_box);
-    }
-}
-
-/// The box of a scenario, which lies in a directory.
-fn box_of(directory: &str) -> std::path::PathBuf {
-    let bytes = std::fs::read(Path::new(directory).join("box")).expect("the test has named the box");
-    String::from_utf8(bytes).expect("it is UTF-8").into()
-}
-
-fn log_of(directory: &str) -> std::path::PathBuf {
-    Path::new(directory).join("log")
-}
-
-/// Numbers in memory that outlives the process which counts.
-struct Counts(*mut AtomicU64);
-
-// SAFETY: atomics.
-unsafe impl Sync for Counts {}
-
-impl Counts {
-    fn open(path: &Path) -> Self {
-        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
-        let file = file.expect("the counts can be opened");
-        file.set_len(4096).expect("there is room");
-        // SAFETY: a fresh shared mapping of a page that is there.
-        let base = unsafe {
-            let access = libc::PROT_READ | libc::PROT_WRITE;
-            libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), 0)
-        };
-        assert_ne!(base, libc::MAP_FAILED);
-        Counts(base.cast())
-    }
-
-    fn of(&self, thread: usize) -> &AtomicU64 {
-        assert!(thread < 8);
-        // SAFETY: within the page.
-        unsafe { &*self.0.add(thread * 8) }
-    }
-
-    fn total(&self) -> u64 {
-        (0..THREADS).map(|thread| self.of(thread).load(Ordering::Acquire)).sum()
-    }
-}
-
-impl Drop for Counts {
-    fn drop(&mut self) {
-        // SAFETY: mapped by `open`.
-        unsafe { libc::munmap(self.0.cast(), 4096) };
-    }
+fn total(counts: &Counts) -> u64 {
+    (0..THREADS).map(|thread| counts.of(thread).load(Ordering::Acquire)).sum()
 }
 
 fn start(directory: &str, sink: impl Sink) -> kakashi::Guard {
@@ -285,7 +210,7 @@ fn torture_no_returned_record_is_lost_or_doubled_by_a_kill() {
         let counts = Counts::open(&files.directory.file("counts"));
         let child = spawn("torture", &files, Stdio::null());
         let (began, some) = (Instant::now(), 1 + random.below(40_000));
-        while counts.total() < some {
+        while total(&counts) < some {
             assert!(began.elapsed() < HANG, "the child does not log");
             std::thread::yield_now();
         }
@@ -293,7 +218,7 @@ fn torture_no_returned_record_is_lost_or_doubled_by_a_kill() {
         let before = std::fs::metadata(files.log()).map_or(0, |data| data.len());
         let report = boxes::complete(&files.black_box).expect("the box can be recovered");
         assert!(report.remarks.is_empty(), "{report:?}");
-        assert_all(files.numbers(), |thread| counts.of(thread).load(Ordering::Relaxed));
+        assert_all(numbers_in(&files), |thread| counts.of(thread).load(Ordering::Relaxed));
         let log = lines_of(files.log());
         let told = notices(&log);
         assert!(
@@ -337,7 +262,7 @@ fn numbers_that_went_through_a_pipe_are_in_the_log_after_the_next_start() {
         let ended = scenario("restart").with(files.path()).run();
         assert!(ended.status.success(), "{ended}");
         // A call can have returned whose number is not in the pipe yet, on each of the threads.
-        for (thread, found) in files.numbers().into_iter().enumerate() {
+        for (thread, found) in numbers_in(&files).into_iter().enumerate() {
             assert!(
                 found >= returned[thread] && found <= returned[thread] + 2,
                 "{thread}: {found} of {returned:?}"
@@ -424,7 +349,7 @@ fn a_recovery_that_is_killed_itself_is_gone_on_with() {
         }
         let ended = scenario("restart").with(files.path()).run();
         assert!(ended.status.success(), "{ended}");
-        assert_eq!(files.numbers(), [HELD; THREADS]);
+        assert_eq!(numbers_in(&files), [HELD; THREADS]);
     }
     println!("{interrupted} recoveries were killed before their end");
 }
@@ -450,7 +375,7 @@ fn the_next_start_brings_the_rest_into_the_log_and_says_so() {
     assert_eq!(report.threads.len(), 1, "all are named as the program: {report:?}");
 
     assert!(scenario("restart").with(files.path()).run().status.success());
-    assert_eq!(files.numbers(), [HELD; THREADS]);
+    assert_eq!(numbers_in(&files), [HELD; THREADS]);
     let log = lines_of(files.log());
     let told = notices(&log);
     assert_eq!(told.len(), 1, "{told:?}");
@@ -483,7 +408,7 @@ fn a_full_disk_loses_nothing_and_doubles_nothing() {
     assert_eq!(std::fs::metadata(files.log()).expect("a part was written").len(), DISK);
     let report = boxes::complete(&files.black_box).expect("there is room now");
     assert!(report.remarks.is_empty() && report.records > 1000, "{report:?}");
-    assert_eq!(files.numbers()[0], 2000);
+    assert_eq!(numbers_in(&files)[0], 2000);
 }
 
 /// Logs, and dies in the way that the file `how` names.
@@ -537,7 +462,7 @@ fn every_way_to_die_leaves_every_record() {
         let report =
             boxes::complete(&files.black_box).unwrap_or_else(|error| panic!("{how}: {error}\n{ended}"));
         assert!((report.records > 0) == (how != "handled") && report.remarks.is_empty(), "{how}: {report:?}");
-        assert_eq!(files.numbers()[0], HELD, "{how}");
+        assert_eq!(numbers_in(&files)[0], HELD, "{how}");
     }
 }
 
@@ -571,7 +496,7 @@ fn each_sink_gets_its_own_rest() {
     scenario("two_sinks").with(files.path()).run();
     let report = boxes::complete(&files.black_box).expect("it can be recovered");
     assert!(report.remarks.is_empty(), "{report:?}");
-    assert_eq!(files.numbers()[..2], [HELD, HELD / 100]);
+    assert_eq!(numbers_in(&files)[..2], [HELD, HELD / 100]);
     let errors = lines_of(files.directory.file("errors"));
     let found: Vec<u64> = messages(&errors).into_iter().map(|message| number(message, "n=")).collect();
     assert_eq!(found, (1..=HELD / 100).collect::<Vec<_>>());
@@ -601,7 +526,7 @@ fn a_file_that_others_have_changed_gets_all_at_least_once() {
     let first = std::fs::read_to_string(files.directory.file("log.1")).expect("it is UTF-8");
     assert!(first.ends_with('\n'));
     std::fs::write(files.log(), first + &rest).expect("it can be written");
-    assert_eq!(files.numbers(), [HELD; THREADS]);
+    assert_eq!(numbers_in(&files), [HELD; THREADS]);
 }
 
 fn evicting(directory: &str) {
@@ -714,7 +639,7 @@ fn a_clean_end_leaves_no_file() {
     let ended = scenario("clean").with(files.path()).run();
     assert!(ended.status.success(), "{ended}");
     assert!(!files.black_box.exists());
-    assert_eq!(files.numbers()[0], 2);
+    assert_eq!(numbers_in(&files)[0], 2);
 }
 
 #[test]
@@ -761,7 +686,7 @@ fn a_box_in_which_a_process_lives_is_refused() {
     let counts = Counts::open(&files.directory.file("counts"));
     let child = spawn("torture", &files, Stdio::null());
     let began = Instant::now();
-    while counts.total() == 0 {
+    while total(&counts) == 0 {
         assert!(began.elapsed() < HANG, "the child does not log");
         std::thread::yield_now();
     }
@@ -811,8 +736,8 @@ fn the_out_of_memory_killer_takes_no_record() {
         );
         let report = boxes::complete(&files.black_box).expect("the box can be recovered");
         assert!(report.remarks.is_empty(), "{report:?}");
-        assert_all(files.numbers(), |thread| counts.of(thread).load(Ordering::Relaxed));
-        println!("{} calls, {} records recovered", counts.total(), report.records);
+        assert_all(numbers_in(&files), |thread| counts.of(thread).load(Ordering::Relaxed));
+        println!("{} calls, {} records recovered", total(&counts), report.records);
     }
 }
 
@@ -840,7 +765,7 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
         let error = printed(change).expect_err(why);
         assert!(error.contains(why), "{error}");
     };
-    refused(|bytes| bytes.truncate(0), "does not begin as a black box does");
+    refused(|bytes| bytes.truncate(0), "it is empty");
     refused(|bytes| bytes.truncate(100), "ends within its header");
     refused(|bytes| bytes.truncate(30_000), "ends before its tables do");
     refused(|bytes| bytes[0] ^= 1, "does not begin as a black box does");
@@ -902,7 +827,7 @@ fn a_box_is_open_before_the_calls_of_a_second_backend() {
         let files = Files::new();
         scenario("again").with(files.path()).run();
         boxes::complete(&files.black_box).expect("it can be recovered");
-        assert_eq!(files.numbers()[0], 2);
+        assert_eq!(numbers_in(&files)[0], 2);
     }
 }
 
@@ -931,7 +856,7 @@ fn what_was_left_for_a_sink_that_is_gone_does_not_double_the_others() {
     let files = Files::new();
     scenario("orphan").with(files.path()).run();
     assert!(scenario("restart").with(files.path()).run().status.success());
-    assert_eq!(files.numbers()[0], 2);
+    assert_eq!(numbers_in(&files)[0], 2);
     let log = lines_of(files.log());
     assert!(
         notices(&log).iter().any(|line| line.contains("is no sink any more, is in the others only")),

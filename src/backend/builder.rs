@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, cores, join_writer,
+    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, cores, hook, join_writer,
     prepare, spawn,
 };
 use crate::blackbox::{self, Content};
@@ -231,6 +231,7 @@ impl Builder {
         let mut control = CONTROL.lock_until(patience).ok_or(StartError::StillStopping)?;
         refuse_if_running()?;
         if let Some((path, on_disk)) = &self.black_box {
+            hook(&mut control);
             enter_black_box(path, *on_disk, &mut outlets)?;
         }
         prepare(&mut control)?;

@@ -169,17 +169,22 @@ fn auto_start(control: &mut Held<'_, Control>) -> Result<(), StartError> {
     spawn(control, State::AutoStarted, false)
 }
 
-/// What every backend needs, once per process.
+/// What every backend needs, once per process. A black box has become the region before.
 fn prepare(control: &mut Held<'_, Control>) -> Result<(), StartError> {
+    hook(control);
     thread::make_key();
     region::ensure().map_err(StartError::Memory)?;
     clock::init(control.clock);
+    Ok(())
+}
+
+/// Sees to exits and forks: before there is a region, which a child must not share.
+fn hook(control: &mut Held<'_, Control>) {
     if !control.hooked {
         control.hooked = true;
         exit::hook();
         fork::hook();
     }
-    Ok(())
 }
 
 /// Makes the writer's thread and opens the rings.

@@ -305,11 +305,13 @@ const MOST_TABLES: u64 = 1 << 28;
 /// Whether a region begins here, of this version: what is wrong if not.
 pub(super) fn check_start(header: &RegionHeader, len: u64, path: &Path) -> Result<(), BlackBoxError> {
     let path = || path.to_owned();
-    if header.magic.load(Ordering::Relaxed) != u64::from_le_bytes(MAGIC) {
-        return Err(BlackBoxError::Foreign {
-            path: path(),
-            why: "it does not begin as a black box does".to_owned(),
-        });
+    let magic = header.magic.load(Ordering::Relaxed);
+    if magic != u64::from_le_bytes(MAGIC) {
+        let why = match magic {
+            0 => "it is empty: a process that was making it has died, and nothing was logged into it",
+            _ => "it does not begin as a black box does",
+        };
+        return Err(BlackBoxError::Foreign { path: path(), why: why.to_owned() });
     }
     if header.version != region::VERSION {
         let build = super::view::text(&header.origin.build);

@@ -107,7 +107,11 @@ pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> 
 /// Completes the log files of a dead process, as its next start would: exactly once.
 pub fn complete(path: &Path) -> Result<Report, BlackBoxError> {
     // Not made if it is not there.
-    drop(View::open(path)?);
+    std::fs::symlink_metadata(path).map_err(|source| BlackBoxError::Io {
+        path: path.to_owned(),
+        doing: "open",
+        source,
+    })?;
     let claimed = claim(path, true)?;
     if let Content::Nothing = claimed.content()? {
         return Ok(Report::default());
@@ -165,11 +169,10 @@ impl Claimed {
                 recovery.report.remarks.push(format!("`{name}` had missed {missed} more while it failed"));
             }
         }
-        journal.clear();
-        for (target, entry) in targets.iter().zip(&journal.sinks) {
-            entry.open(target.level as u32, target.name.as_bytes());
-            note_place(entry, &*target.sink, 0);
+        for (at, entry) in journal.sinks.iter().enumerate() {
+            entry.succeed(targets.get(at).map(|target| (target.level as u32, target.name.as_bytes())));
         }
+        targets.iter().zip(&journal.sinks).for_each(|(target, entry)| note_place(entry, &*target.sink, 0));
         let tables = view.tables();
         let mut renderer = Renderer::new(&view, &tables);
         let mut merged = unwritten(&view, &tables);

@@ -90,7 +90,8 @@ pub trait Sink: Send + 'static {
 
     /// Where the next byte will go: asked before each write while there is a black box, so that a batch in the middle
     /// of which the process dies is completed and not doubled. `None` for all but regular files to which only this
-    /// process appends: what they have got cannot be told afterwards, and is written again.
+    /// process appends: what they have got cannot be told afterwards, and is written again. A sink that goes on in another
+    /// file does so at the end of `write_batch`, behind a whole batch, so that the bytes go where this has said.
     fn place(&self) -> Option<Place<'_>> {
         None
     }

@@ -6,6 +6,8 @@
 //! outside.
 #![allow(dead_code)] // each test binary uses a part of this
 
+pub mod black_box;
+
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::path::{Path, PathBuf};

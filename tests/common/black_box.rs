@@ -1,0 +1,84 @@
+//! What the tests of black boxes share.
+
+use std::fs::File;
+use std::os::fd::AsRawFd;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
+
+use super::Directory;
+
+/// The files of a test: the box on tmpfs, the log, and the numbers whose calls have returned.
+pub struct Files {
+    pub directory: Directory,
+    pub black_box: PathBuf,
+}
+
+impl Files {
+    pub fn new() -> Self {
+        let directory = Directory::new();
+        let name = directory.file("box").parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
+        let name = name.unwrap_or_default();
+        let black_box = Path::new("/dev/shm").join(format!("{}.box", name.to_string_lossy()));
+        std::fs::write(directory.file("box"), black_box.as_os_str().as_encoded_bytes())
+            .expect("it is written");
+        Files { directory, black_box }
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.directory.file("")
+    }
+
+    pub fn log(&self) -> PathBuf {
+        self.directory.file("log")
+    }
+}
+
+impl Drop for Files {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.black_box);
+    }
+}
+
+/// The box of a scenario, which lies in a directory.
+pub fn box_of(directory: &str) -> PathBuf {
+    let bytes = std::fs::read(Path::new(directory).join("box")).expect("the test has named the box");
+    String::from_utf8(bytes).expect("it is UTF-8").into()
+}
+
+pub fn log_of(directory: &str) -> PathBuf {
+    Path::new(directory).join("log")
+}
+
+/// Numbers in memory that outlives the process which counts.
+pub struct Counts(*mut AtomicU64);
+
+// SAFETY: atomics.
+unsafe impl Sync for Counts {}
+
+impl Counts {
+    pub fn open(path: &Path) -> Self {
+        let file = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = file.expect("the counts can be opened");
+        file.set_len(4096).expect("there is room");
+        // SAFETY: a fresh shared mapping of a page that is there.
+        let base = unsafe {
+            let access = libc::PROT_READ | libc::PROT_WRITE;
+            libc::mmap(std::ptr::null_mut(), 4096, access, libc::MAP_SHARED, file.as_raw_fd(), 0)
+        };
+        assert_ne!(base, libc::MAP_FAILED);
+        Counts(base.cast())
+    }
+
+    pub fn of(&self, at: usize) -> &AtomicU64 {
+        assert!(at < 8);
+        // SAFETY: within the page.
+        unsafe { &*self.0.add(at * 8) }
+    }
+}
+
+impl Drop for Counts {
+    fn drop(&mut self) {
+        // SAFETY: mapped by `open`.
+        unsafe { libc::munmap(self.0.cast(), 4096) };
+    }
+}
