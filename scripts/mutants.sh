@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Weakens the rings and lanes, one ordering or check at a time, in a copy of the sources, and shows which
-# of loom's models notices. A mutant that none catches makes the script fail, and so does one that does not
-# apply to the sources any more.
+# Weakens the rings, the lanes and the journal, one ordering, check or step at a time, in a copy of the sources, and shows
+# which of loom's models, or of the tests that die after each store, notices. A mutant that none catches makes the script
+# fail, and so does one that does not apply to the sources any more.
 #
-#   scripts/mutants.sh            all of them, some minutes
+#   scripts/mutants.sh            all of them, some ten minutes
 #   scripts/mutants.sh floor      those whose name contains "floor"
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,9 +11,7 @@ cd "$(dirname "$0")/.."
 only=${1:-}
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
-export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}/mutants"
-export RUSTFLAGS="--cfg kakashi_loom"
-export LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3}
+target="${CARGO_TARGET_DIR:-$PWD/target}"
 failed=0 tried=0
 
 # The times of the files are those of the copy, so that cargo builds anew.
@@ -22,16 +20,48 @@ fresh() {
     git ls-files -co --exclude-standard -z -- . ':!fuzz' | tar --null -cf - --ignore-failed-read -T - | tar -xmf - -C "$copy"
 }
 
-# Runs the models of the copy and prints the names of those that fail.
-failing() {
-    (cd "$copy" && timeout 900 cargo test -q --release --lib -- models) >"$copy/run.log" 2>&1 || true
-    sed -n 's/^    \(\S*models::\S*\)$/\1/p' "$copy/run.log" | sort -u
+# What looks at a mutant: `models` are loom's, `stepped` is the test of that name.
+look() {
+    cd "$copy"
+    case $checker in
+    models)
+        RUSTFLAGS="--cfg kakashi_loom" LOOM_MAX_PREEMPTIONS=${LOOM_MAX_PREEMPTIONS:-3} \
+            CARGO_TARGET_DIR=$target/mutants timeout 900 cargo test -q --release --lib "$@" -- models
+        ;;
+    stepped) CARGO_TARGET_DIR=$target/mutants-stepped timeout 900 cargo test -q --test stepped "$@" ;;
+    esac
 }
 
-# run NAME FILE OLD NEW: makes a copy, replaces the one occurrence of OLD, runs the models. Sets `models` to
-# those that fail, and do not fail unchanged.
+# Prints the names of what fails in the copy.
+failing() {
+    (look) >"$copy/run.log" 2>&1 || true
+    sed -n 's/^    \(\S*models::\S*\|every_\S*\)$/\1/p' "$copy/run.log" | sort -u
+}
+
+# From here on, mutants are shown to the checker $1.
+with() {
+    checker=$1 unchanged=
+}
+
+# Asks the checker without any change, once: what it finds then is left out.
+ask_first() {
+    [[ -z $unchanged ]] || return 0
+    fresh
+    unchanged=$(failing)
+    grep -q '^test result' "$copy/run.log" || { tail -20 "$copy/run.log"; exit 1; }
+    if [[ -n $unchanged ]]; then
+        printf 'FAILS without any change, and is left out below: %s\n' $unchanged
+        failed=1
+    else
+        unchanged="(none)"
+    fi
+}
+
+# run NAME FILE OLD NEW: makes a copy, replaces the one occurrence of OLD, and has it looked at. Sets `caught` to
+# what fails, and does not fail unchanged.
 run() {
     local file=$2 text
+    ask_first
     fresh
     text=$(cat "$copy/$file")
     local rest=${text#*"$3"}
@@ -41,51 +71,42 @@ run() {
         return 1
     fi
     printf '%s\n' "${text/"$3"/"$4"}" >"$copy/$file"
-    if ! (cd "$copy" && cargo test -q --release --lib --no-run) >"$copy/build.log" 2>&1; then
+    if ! (look --no-run) >"$copy/build.log" 2>&1; then
         echo "BROKEN   $1: it does not compile"
         grep -m3 -A3 '^error' "$copy/build.log" || true
         failed=1
         return 1
     fi
-    models=$(failing | grep -vxF "$unchanged" | sed 's/.*models:://' | paste -sd, | sed 's/,/, /g' || true)
+    caught=$(failing | grep -vxF "$unchanged" | sed 's/.*models:://' | paste -sd, | sed 's/,/, /g' || true)
     tried=$((tried + 1))
 }
 
-# mutant NAME FILE OLD NEW: some model must fail.
+# mutant NAME FILE OLD NEW: something must fail.
 mutant() {
     [[ $1 == *"$only"* ]] || return 0
     run "$@" || return 0
-    if [[ -n $models ]]; then
-        echo "caught   $1: $models"
+    if [[ -n $caught ]]; then
+        echo "caught   $1: $caught"
     else
         echo "MISSED   $1"
         failed=1
     fi
 }
 
-# redundant NAME FILE OLD NEW: no model fails, for the reason given beside the call. Shown, so that the reason
-# is looked at again when one does.
+# redundant NAME FILE OLD NEW: nothing fails, for the reason given beside the call. Shown, so that the reason
+# is looked at again when something does.
 redundant() {
     [[ $1 == *"$only"* ]] || return 0
     run "$@" || return 0
-    if [[ -z $models ]]; then
+    if [[ -z $caught ]]; then
         echo "survives $1, as it should"
     else
-        echo "CAUGHT   $1, which was held to be redundant: $models"
+        echo "CAUGHT   $1, which was held to be redundant: $caught"
         failed=1
     fi
 }
 
-fresh
-unchanged=$(failing)
-grep -q '^test result' "$copy/run.log" || { tail -20 "$copy/run.log"; exit 1; }
-if [[ -n $unchanged ]]; then
-    printf 'FAILS without any change, and is left out below: %s\n' $unchanged
-    failed=1
-else
-    unchanged="(none)"
-fi
-
+with models
 spsc=src/ring/spsc.rs over=src/ring/overwrite.rs lane=src/lane.rs
 
 # The ring that refuses.
@@ -177,6 +198,62 @@ mutant "waiting: announced Relaxed" src/models.rs \
 mutant "waiting: the writer's swap Relaxed" src/models.rs \
     'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::AcqRel) != 0)' \
     'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::Relaxed) != 0)'
+
+# The journal, and a recovery's.
+with stepped
+journal=src/journal.rs recover=src/blackbox/recover.rs
+
+mutant "journal: sealed before the lanes are noted" src/writer/mod.rs \
+    'if sinks.stage(batch) | self.lanes.note_batch(batch) {' \
+    'journal.seal(batch); if sinks.stage(batch) | self.lanes.note_batch(batch) {'
+mutant "journal: rings move on before the batch is sealed" src/writer/mod.rs \
+    '            self.seal(sinks);
+            sinks.seal();
+            tenure::moving();' \
+    '            self.lanes.release();
+            self.seal(sinks);
+            sinks.seal();
+            tenure::moving();'
+mutant "journal: a lane's position before its batch's number" src/lane.rs \
+    '        self.writer.batch.store(batch, Ordering::Release);
+        self.writer.batch_read.store(read, Ordering::Release);' \
+    '        self.writer.batch_read.store(read, Ordering::Release);
+        self.writer.batch.store(batch, Ordering::Release);'
+mutant "journal: staged before its batch's number" $journal \
+    '        self.batch.store(batch, Ordering::Release);
+        self.taken.store(0, Ordering::Release);' \
+    '        self.taken.store(0, Ordering::Release);
+        self.batch.store(batch, Ordering::Release);'
+mutant "journal: a place counts before it is whole" $journal \
+    'let place = &self.places[other - 1];' \
+    'let place = &self.places[other - 1]; self.place.store(other as u64, Ordering::Release);'
+mutant "journal: no place noted before the second write" src/writer/outlet.rs \
+    '            self.note_place();
+            let rest' \
+    '            if self.taken == 0 { self.note_place(); }
+            let rest'
+mutant "journal: taken noted before the write" src/writer/outlet.rs \
+    'let result = catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest)));' \
+    'if let Some(entry) = self.entry { entry.note_taken(self.staged); }
+            let result = catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest)));'
+mutant "recovery: sealed before the lanes are noted" $recover \
+    '            for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
+                let writer' \
+    '            journal.seal(batch);
+            for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
+                let writer'
+mutant "recovery: clean before the last batch is written" $recover \
+    '            for (at, text) in texts.iter().enumerate() {
+                recovery.give' \
+    '            if last { header.end.store(CLEAN, Ordering::Release); }
+            for (at, text) in texts.iter().enumerate() {
+                recovery.give'
+mutant "recovery: old sinks forgotten before the new ones stand" $recover \
+    'for (at, entry) in journal.sinks.iter().enumerate() {
+            entry.succeed' \
+    'journal.clear();
+        for (at, entry) in journal.sinks.iter().enumerate() {
+            entry.succeed'
 
 ((tried > 0)) || { echo "no mutant has that name"; exit 1; }
 exit $failed
