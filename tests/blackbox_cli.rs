@@ -4,7 +4,9 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Lines, Write};
+use std::io::{BufRead, BufReader, Lines, Read, Write};
+use std::os::fd::{AsRawFd, FromRawFd};
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -460,4 +462,87 @@ fn processes_without_a_box_are_refused() {
     other.wait().unwrap();
     refused(&["tail", "1", "--level", "loud"], "error, warn, info, debug or trace");
     refused(&["top", "1", "--interval", "0"], "0.05 to 3600");
+}
+
+/// A terminal: the end that a program sits at, and the other one.
+struct Terminal {
+    program: fs::File,
+    person: fs::File,
+}
+
+impl Terminal {
+    fn open() -> Self {
+        let (mut person, mut program) = (0, 0);
+        let size = libc::winsize { ws_row: 40, ws_col: 120, ws_xpixel: 0, ws_ypixel: 0 };
+        // SAFETY: two descriptors are written to, and are nobody's else.
+        unsafe {
+            let made =
+                libc::openpty(&mut person, &mut program, std::ptr::null_mut(), std::ptr::null(), &size);
+            assert_eq!(made, 0, "{}", std::io::Error::last_os_error());
+            Terminal { program: fs::File::from_raw_fd(program), person: fs::File::from_raw_fd(person) }
+        }
+    }
+
+    /// Its modes: echo, line by line, and so on.
+    fn modes(&self) -> [u32; 4] {
+        // SAFETY: zeros are a valid `termios`, which is written to.
+        unsafe {
+            let mut modes: libc::termios = std::mem::zeroed();
+            assert_eq!(libc::tcgetattr(self.program.as_raw_fd(), &mut modes), 0);
+            [modes.c_iflag, modes.c_oflag, modes.c_cflag, modes.c_lflag]
+        }
+    }
+
+    /// Reads what is drawn, up to `word`.
+    fn drawn_up_to(&mut self, word: &str) -> String {
+        let (mut drawn, mut part) = (String::new(), [0; 4096]);
+        while !drawn.contains(word) {
+            let mut ready = libc::pollfd { fd: self.person.as_raw_fd(), events: libc::POLLIN, revents: 0 };
+            // SAFETY: one descriptor, which is open.
+            assert_eq!(unsafe { libc::poll(&mut ready, 1, 60_000) }, 1, "{word:?} is not drawn: {drawn:?}");
+            let len = self.person.read(&mut part).unwrap();
+            drawn += &String::from_utf8_lossy(&part[..len]);
+        }
+        drawn
+    }
+}
+
+#[test]
+fn live_top_draws_and_leaves_the_terminal_as_it_was() {
+    const ENTERED: &str = "\x1b[?1049h";
+    const LEFT: &str = "\x1b[?1049l";
+    let mut looked = Looked::start();
+    for how in ["q", "\x03", "\x1b", "SIGTERM", "SIGHUP"] {
+        let mut terminal = Terminal::open();
+        let before = terminal.modes();
+        let end = || Stdio::from(terminal.program.try_clone().unwrap());
+        let mut top = Command::new(env!("CARGO_BIN_EXE_kakashi"))
+            .args(["top", &looked.pid(), "--interval", "0.05"])
+            .stdin(end())
+            .stdout(end())
+            .spawn()
+            .unwrap();
+        let drawn = terminal.drawn_up_to("in all");
+        assert!(drawn.contains(ENTERED) && drawn.contains(&looked.pid()), "{drawn:?}");
+        assert_ne!(terminal.modes(), before, "keys come at once");
+        looked.does("warn");
+        terminal.drawn_up_to("in all");
+        let killed = match how {
+            "SIGTERM" => Some(libc::SIGTERM),
+            "SIGHUP" => Some(libc::SIGHUP),
+            key => {
+                terminal.person.write_all(key.as_bytes()).unwrap();
+                None
+            }
+        };
+        if let Some(signal) = killed {
+            // SAFETY: a child that was not waited for.
+            assert_eq!(unsafe { libc::kill(top.id() as i32, signal) }, 0);
+        }
+        terminal.drawn_up_to(LEFT);
+        let ended = top.wait().unwrap();
+        assert_eq!((ended.code(), ended.signal()), (killed.map_or(Some(0), |_| None), killed), "{how:?}");
+        assert_eq!(terminal.modes(), before, "{how:?}");
+    }
+    looked.end();
 }

@@ -5,6 +5,8 @@
 
 use std::io::{self, BufWriter, Stdout, Write};
 use std::panic;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crossterm::cursor::{Hide, MoveTo, Show};
@@ -15,10 +17,16 @@ use crossterm::terminal::{
     LeaveAlternateScreen, disable_raw_mode, enable_raw_mode, size,
 };
 use crossterm::{execute, queue};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 
 pub struct Screen {
     out: BufWriter<Stdout>,
+    /// The signal that asked for the end, or 0.
+    asked: Arc<AtomicUsize>,
 }
+
+/// How often it is looked whether a signal has come.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// What ended a wait.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +37,8 @@ pub enum Woken {
     Resized,
     /// The one who watches has had enough.
     Quit,
+    /// This signal has come.
+    Signal(i32),
 }
 
 impl Screen {
@@ -39,8 +49,12 @@ impl Screen {
             restore();
             before(info);
         }));
+        let asked = Arc::new(AtomicUsize::new(0));
+        for signal in [SIGTERM, SIGINT, SIGHUP, SIGQUIT] {
+            signal_hook::flag::register_usize(signal, Arc::clone(&asked), signal as usize)?;
+        }
         enable_raw_mode()?;
-        let mut screen = Screen { out: BufWriter::with_capacity(1 << 16, io::stdout()) };
+        let mut screen = Screen { out: BufWriter::with_capacity(1 << 16, io::stdout()), asked };
         execute!(screen.out, EnterAlternateScreen, Hide)?;
         Ok(screen)
     }
@@ -74,11 +88,16 @@ impl Screen {
     pub fn wait(&mut self, until: Instant) -> io::Result<Woken> {
         loop {
             let left = until.saturating_duration_since(Instant::now());
-            if left == Duration::ZERO && !poll(Duration::ZERO)? {
-                return Ok(Woken::Time);
+            let something = poll(left.min(LOOK_EVERY))?;
+            match self.asked.load(Ordering::Relaxed) {
+                0 => {}
+                signal => return Ok(Woken::Signal(signal as i32)),
             }
-            if !poll(left)? {
-                return Ok(Woken::Time);
+            if !something {
+                if left <= LOOK_EVERY {
+                    return Ok(Woken::Time);
+                }
+                continue;
             }
             match read()? {
                 Event::Resize(..) => return Ok(Woken::Resized),

@@ -50,6 +50,11 @@ fn live(view: &View, asked: &Top) -> io::Result<()> {
         screen.draw(&lines)?;
         match screen.wait(due)? {
             Woken::Quit => return Ok(()),
+            Woken::Signal(signal) => {
+                drop(screen);
+                // As one dies of it who has not seen to it.
+                return signal_hook::low_level::emulate_default_handler(signal);
+            }
             Woken::Resized => {}
             Woken::Time => {
                 let after = Sample::take(view);
