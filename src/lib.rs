@@ -137,10 +137,11 @@ mod api {
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
-        ConsoleSink, FileSink, Format, MemorySink, NullSink, Place, Sink, SinkId, SinkOptions, WriterSink,
+        ConsoleSink, FileSink, Format, MemorySink, NullSink, Place, Retry, Sink, SinkId, SinkOptions,
+        WriterSink,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
-    pub use crate::writer::{Idle, Retry};
+    pub use crate::writer::Idle;
 
     /// Claims a lane of the default channel for the calling thread, ahead of its first log call. Starts
     /// the default backend if nothing was started yet.

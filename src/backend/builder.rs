@@ -16,8 +16,8 @@ use crate::futex;
 use crate::gate::{self, State};
 use crate::journal::MAX_SINKS;
 use crate::level::LevelFilter;
-use crate::sink::{ConsoleSink, Sink, SinkOptions};
-use crate::writer::{self, Config, Idle, OnError, Outlet, Retry, SINKS, Stop};
+use crate::sink::{ConsoleSink, Retry, Sink, SinkOptions};
+use crate::writer::{self, Config, Idle, OnError, Outlet, SINKS, Stop};
 use crate::{crash, logger, region, thread};
 
 /// A backend to be started. Made by [`builder`].
@@ -232,7 +232,7 @@ impl Builder {
         refuse_if_running()?;
         if let Some((path, on_disk)) = &self.black_box {
             hook(&mut control);
-            enter_black_box(path, *on_disk, &mut outlets)?;
+            enter_black_box(path, *on_disk, &mut outlets, &config.retry)?;
         }
         prepare(&mut control)?;
         let before = gate::state();
@@ -294,7 +294,12 @@ fn refuse_if_running() -> Result<(), StartError> {
 }
 
 /// Recovers what stands in the black box, and makes it the region. A process has one box, from before its first call on.
-fn enter_black_box(path: &Path, on_disk: bool, outlets: &mut [Outlet]) -> Result<(), BlackBoxError> {
+fn enter_black_box(
+    path: &Path,
+    on_disk: bool,
+    outlets: &mut [Outlet],
+    retry: &Retry,
+) -> Result<(), BlackBoxError> {
     let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let own = blackbox::own_path();
     if own == Some(&absolute) {
@@ -306,7 +311,7 @@ fn enter_black_box(path: &Path, on_disk: bool, outlets: &mut [Outlet]) -> Result
     let claimed = blackbox::claim(path, on_disk)?;
     if let Content::Left = claimed.content()? {
         let mut targets: Vec<_> = outlets.iter_mut().map(Outlet::target).collect();
-        thread::as_writer(|| claimed.recover(&mut targets))?;
+        thread::as_writer(|| claimed.recover(&mut targets, retry))?;
     }
     claimed.lay_out()
 }

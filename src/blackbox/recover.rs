@@ -18,6 +18,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use super::file::{Claimed, Content, claim};
 use super::grown::{Got, got};
@@ -31,7 +32,7 @@ use crate::journal::{MAX_SINKS, SinkEntry};
 use crate::lane::{LaneHead, WriterCounters};
 use crate::level::{Level, LevelFilter};
 use crate::region::{CLEAN, STAGING_BYTES};
-use crate::sink::{FileSink, Sink, Target, is_permanent};
+use crate::sink::{FileSink, Retry, Sink, Target, is_permanent};
 
 /// The records that are in no sealed batch.
 fn unwritten<'v>(view: &'v View, tables: &Tables<'_>) -> Merged<'v> {
@@ -137,7 +138,7 @@ pub fn complete(path: &Path) -> Result<Report, BlackBoxError> {
     }
     let mut targets: Vec<_> =
         sinks.iter_mut().map(|(sink, level, name)| Target { sink, level: *level, name }).collect();
-    claimed.recover(&mut targets)
+    claimed.recover(&mut targets, &Retry::default())
 }
 
 impl Claimed {
@@ -147,12 +148,12 @@ impl Claimed {
     }
 
     /// Gives the targets what is left in the box, and says so in a closing line. Afterwards the box is clean.
-    pub(crate) fn recover(&self, targets: &mut [Target<'_>]) -> Result<Report, BlackBoxError> {
+    pub(crate) fn recover(&self, targets: &mut [Target<'_>], retry: &Retry) -> Result<Report, BlackBoxError> {
         let view = self.view()?;
         let header = self.header()?;
         let journal = &header.journal;
         let mut recovery =
-            Recovery { claimed: self, gone: vec![false; targets.len()], report: Report::default() };
+            Recovery { claimed: self, retry, gone: vec![false; targets.len()], report: Report::default() };
         let sealed = journal.sealed.load(Ordering::Acquire);
         if sealed > u64::MAX / 2 {
             let what = format!("no process writes {sealed} batches");
@@ -181,7 +182,6 @@ impl Claimed {
             let mut texts = vec![Vec::new(); targets.len()];
             let before = recovery.report.records;
             let mut moved = BTreeSet::new();
-            let mut last = true;
             while let Some((lane, found)) = merged.next() {
                 moved.insert(lane);
                 merged.lanes[lane].done = found.end;
@@ -197,10 +197,11 @@ impl Claimed {
                     None => recovery.report.unreadable += 1,
                 }
                 if texts.iter().any(|text| text.len() >= BATCH_BYTES) {
-                    last = false;
                     break;
                 }
             }
+            // The closing line stands alone, so that it knows what became of all before it.
+            let last = moved.is_empty();
             if last {
                 close(&mut recovery.report, &merged, renderer.clock.tick);
                 let message = recovery.report.message(&view);
@@ -270,6 +271,7 @@ fn heirs(entries: &[SinkEntry], targets: &[Target<'_>]) -> Vec<Option<usize>> {
 
 struct Recovery<'a> {
     claimed: &'a Claimed,
+    retry: &'a Retry,
     /// Targets that do not work any more.
     gone: Vec<bool>,
     report: Report,
@@ -294,7 +296,7 @@ impl Recovery<'_> {
         if let Some(place) = &staged.place
             && let Ok(Got { mut file, bytes, exact, torn }) = got(place, staged, true)
         {
-            let mut rest = &staged.bytes[bytes..];
+            let rest = &staged.bytes[bytes..];
             // The line of which a part is there is one of the records, too.
             let start = staged.bytes[..bytes].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
             let lines = if rest.is_empty() { rest } else { &staged.bytes[start..] };
@@ -306,17 +308,11 @@ impl Recovery<'_> {
                     "`{name}` was emptied, or changed by others, so that lines may be doubled there"
                 ));
                 if torn {
-                    file.write_all(b"\n").map_err(|source| failed(&name, source))?;
+                    self.patiently(b"\n", |bytes| file.write(bytes))
+                        .map_err(|source| failed(&name, source))?;
                 }
             }
-            while !rest.is_empty() {
-                match file.write(rest) {
-                    Ok(0) => return Err(failed(&name, io::ErrorKind::WriteZero.into())),
-                    Ok(taken) => rest = &rest[taken..],
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(failed(&name, error)),
-                }
-            }
+            self.patiently(rest, |bytes| file.write(bytes)).map_err(|source| failed(&name, source))?;
             entry.note_taken(staged.bytes.len());
             return Ok(());
         }
@@ -374,29 +370,55 @@ impl Recovery<'_> {
         text: &[u8],
         taken_up_to: impl Fn(&dyn Sink, usize),
     ) -> Result<(), BlackBoxError> {
-        let mut taken = 0;
-        while taken < text.len() && !self.gone[at] {
+        if self.gone[at] {
+            return Ok(());
+        }
+        let mut done = 0;
+        let given = self.patiently(text, |bytes| {
             let sink = &mut target.sink;
-            let given = catch_unwind(AssertUnwindSafe(|| sink.write_batch(&text[taken..])));
             // As the writer does: a sink that panics is not used again.
-            let given =
-                given.unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the sink panicked")));
-            let error = match given {
+            let taken = catch_unwind(AssertUnwindSafe(|| sink.write_batch(bytes)))
+                .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the sink panicked")))?;
+            done += taken.min(bytes.len());
+            taken_up_to(&*target.sink, done);
+            Ok(taken)
+        });
+        let Err(error) = given else { return Ok(()) };
+        self.gone[at] = is_permanent(&error);
+        if !self.gone[at] || self.gone.iter().all(|&gone| gone) {
+            let (path, sink) = (self.claimed.path.clone(), target.name.to_owned());
+            return Err(BlackBoxError::Recovery { path, sink, source: error });
+        }
+        self.report.remarks.push(format!("`{}` does not take them: {error}", target.name));
+        Ok(())
+    }
+
+    /// Gives all the bytes, part by part, and again after an error that may pass: for as long as a sink may fail beside
+    /// others.
+    fn patiently(
+        &self,
+        mut bytes: &[u8],
+        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+    ) -> io::Result<()> {
+        // Since when it has failed, and how long to wait next.
+        let mut failing: Option<(Instant, Duration)> = None;
+        while !bytes.is_empty() {
+            let error = match write(bytes) {
                 Ok(0) => io::ErrorKind::WriteZero.into(),
-                Ok(more) => {
-                    taken = (taken + more).min(text.len());
-                    taken_up_to(&*target.sink, taken);
+                Ok(taken) => {
+                    bytes = &bytes[taken.min(bytes.len())..];
+                    failing = None;
                     continue;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => error,
             };
-            self.gone[at] = is_permanent(&error);
-            if !self.gone[at] || self.gone.iter().all(|&gone| gone) {
-                let (path, sink) = (self.claimed.path.clone(), target.name.to_owned());
-                return Err(BlackBoxError::Recovery { path, sink, source: error });
+            let (since, pause) = failing.get_or_insert((Instant::now(), self.retry.first_pause));
+            if is_permanent(&error) || since.elapsed() >= self.retry.limit {
+                return Err(error);
             }
-            self.report.remarks.push(format!("`{}` does not take them: {error}", target.name));
+            std::thread::sleep(*pause);
+            *pause = (*pause * 2).min(self.retry.longest_pause);
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 mod console;
 mod file;
 mod memory;
+mod retry;
 
 use std::io;
 use std::path::Path;
@@ -9,6 +10,7 @@ use std::path::Path;
 pub use console::ConsoleSink;
 pub use file::FileSink;
 pub use memory::MemorySink;
+pub use retry::Retry;
 
 use crate::level::LevelFilter;
 

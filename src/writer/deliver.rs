@@ -15,11 +15,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
 use super::outlet::{Life, Outlet, panic_error};
-use super::{Retry, tenure};
+use super::tenure;
 use crate::error::{BackendError, Failure};
 use crate::format::Out;
 use crate::level::Level;
 use crate::region;
+use crate::sink::Retry;
 use crate::sync::{Ordering, add_owned};
 
 /// What the program is told of errors.

@@ -21,7 +21,6 @@ mod notice;
 mod outlet;
 mod request;
 mod rescue;
-mod retry;
 pub(crate) mod tenure;
 
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -31,7 +30,6 @@ pub(crate) use deliver::{Config, OnError, Outlets};
 pub(crate) use outlet::Outlet;
 pub(crate) use request::{CrashCause, ask, forget as forget_requests};
 pub(crate) use rescue::{prepare as prepare_rescue, rescue};
-pub use retry::Retry;
 
 use crate::callsite::Callsite;
 use crate::clock::{self, Anchor};
