@@ -433,6 +433,36 @@ fn a_new_log_file_is_not_for_everybody() {
         let guard = kakashi::builder().sink(FileSink::create(&there)).start().unwrap();
         guard.shutdown(HANG).unwrap();
         assert_eq!(std::fs::read_to_string(&there).unwrap(), "");
+        let private = directory.file("private");
+        let guard = kakashi::builder().sink(FileSink::append(&private).mode(0o600)).start().unwrap();
+        assert_eq!(mode(&private), 0o600);
+        guard.shutdown(HANG).unwrap();
+        conserved();
+    });
+}
+
+#[test]
+fn links_are_followed_unless_told_otherwise() {
+    alone("links_are_followed_unless_told_otherwise", || {
+        let directory = Directory::new();
+        let [target, link] = ["target", "link"].map(|name| directory.file(name));
+        std::fs::write(&target, "precious\n").unwrap();
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        for sink in [FileSink::create(&link), FileSink::append(&link)] {
+            let error = kakashi::builder().sink(sink.follow_links(false)).start().expect_err("a link");
+            let said = error.to_string();
+            assert!(said.contains("link") && said.contains("is not to follow"), "{said}");
+            assert_eq!(std::fs::read_to_string(&target).unwrap(), "precious\n");
+        }
+        // Neither is one that points to nothing.
+        std::fs::remove_file(&target).unwrap();
+        let builder = kakashi::builder().sink(FileSink::append(&link).follow_links(false));
+        builder.start().expect_err("a link to nothing");
+        assert!(!target.exists());
+        let guard = kakashi::builder().sink(FileSink::append(&link)).start().unwrap();
+        info!("through the link");
+        guard.shutdown(HANG).unwrap();
+        assert!(std::fs::read_to_string(&target).unwrap().ends_with(" through the link\n"));
         conserved();
     });
 }

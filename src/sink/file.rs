@@ -15,16 +15,25 @@ use std::path::{Path, PathBuf};
 
 use super::{Place, Sink, SinkId};
 
-/// Appends to a file, which `start()` opens, with mode 0640 if it makes it.
+/// Appends to a file, which `start()` opens, with mode 0640 if it makes it and is told no other.
 ///
 /// ```no_run
 /// let guard = kakashi::builder().sink(kakashi::FileSink::append("/var/log/app.log")).start()?;
 /// # Ok::<(), kakashi::StartError>(())
 /// ```
+///
+/// Where others may write to the folder, and could put a link there to a file of the program's user:
+///
+/// ```no_run
+/// # use kakashi::FileSink;
+/// let sink = FileSink::append("/tmp/app.log").mode(0o600).follow_links(false);
+/// ```
 #[derive(Debug)]
 pub struct FileSink {
     path: PathBuf,
     truncate: bool,
+    mode: u32,
+    follow_links: bool,
     /// The path from the root on, once the file is open.
     absolute: PathBuf,
     file: Option<File>,
@@ -38,6 +47,8 @@ impl FileSink {
         FileSink {
             path: path.as_ref().to_owned(),
             truncate: false,
+            mode: 0o640,
+            follow_links: true,
             absolute: PathBuf::new(),
             file: None,
             opened_by: 0,
@@ -46,13 +57,24 @@ impl FileSink {
 
     /// Empties the file at `path` first, or makes it.
     pub fn create(path: impl AsRef<Path>) -> Self {
-        FileSink {
-            path: path.as_ref().to_owned(),
-            truncate: true,
-            absolute: PathBuf::new(),
-            file: None,
-            opened_by: 0,
-        }
+        let mut sink = FileSink::append(path);
+        sink.truncate = true;
+        sink
+    }
+
+    /// Sets who may do what with a file that is made: permission bits, of which the process's `umask` takes some away.
+    /// Default: `0o640`. A file that is there keeps its own.
+    #[must_use]
+    pub fn mode(mut self, mode: u32) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// Sets whether a symbolic link at the path is followed (default: yes), or makes `start()` fail (`O_NOFOLLOW` of `open(2)`). Links among the path's folders are followed in any case.
+    #[must_use]
+    pub fn follow_links(mut self, follow: bool) -> Self {
+        self.follow_links = follow;
+        self
     }
 
     fn file(&mut self) -> io::Result<&mut File> {
@@ -62,7 +84,16 @@ impl FileSink {
 
 impl Sink for FileSink {
     fn open(&mut self) -> io::Result<()> {
-        let file = OpenOptions::new().append(true).create(true).mode(0o640).open(&self.path)?;
+        let flags = if self.follow_links { 0 } else { libc::O_NOFOLLOW };
+        let mut options = OpenOptions::new();
+        let options = options.append(true).create(true).mode(self.mode).custom_flags(flags);
+        let file = options.open(&self.path).map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) if !self.follow_links => {
+                let why = "it is a symbolic link, which this sink is not to follow";
+                io::Error::new(error.kind(), why)
+            }
+            _ => error,
+        })?;
         if file.metadata()?.file_type().is_file() {
             // Locked before it is emptied: another backend's file is not touched.
             match file.try_lock() {
@@ -102,7 +133,8 @@ impl Sink for FileSink {
     fn identity(&self) -> Option<SinkId> {
         let data = match &self.file {
             Some(file) => file.metadata(),
-            None => std::fs::metadata(&self.path),
+            None if self.follow_links => std::fs::metadata(&self.path),
+            None => std::fs::symlink_metadata(&self.path),
         }
         .ok()?;
         // Devices such as /dev/null can be shared; what is written to a file cannot.
