@@ -199,6 +199,49 @@ mutant "waiting: the writer's swap Relaxed" src/models.rs \
     'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::AcqRel) != 0)' \
     'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::Relaxed) != 0)'
 
+# The lock, flushes, and the consumer side's owner.
+desk=src/desk.rs futex=src/futex.rs owner=src/ownership.rs backend=src/models/backend.rs
+mutant "lock: taken Relaxed" $futex \
+    '.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)' \
+    '.compare_exchange(FREE, HELD, Ordering::Relaxed, Ordering::Relaxed)'
+mutant "lock: taken Relaxed after a sleep" $futex \
+    'self.word.swap(CONTENDED, Ordering::Acquire)' 'self.word.swap(CONTENDED, Ordering::Relaxed)'
+mutant "lock: opened Relaxed" $futex \
+    'self.lock.word.swap(FREE, Ordering::Release)' 'self.lock.word.swap(FREE, Ordering::Relaxed)'
+mutant "lock: nobody woken" $futex \
+    'wake(&self.lock.word, 1);' ''
+mutant "lock: a sleeper does not say so" $futex \
+    'self.word.swap(CONTENDED, Ordering::Acquire)' 'self.word.swap(HELD, Ordering::Acquire)'
+mutant "flush: number drawn Relaxed" $desk \
+    'self.drawn.store(book.drawn, Ordering::Release);' 'self.drawn.store(book.drawn, Ordering::Relaxed);'
+mutant "flush: the writer's look Relaxed" $desk \
+    'self.drawn.load(Ordering::Acquire)' 'self.drawn.load(Ordering::Relaxed)'
+mutant "flush: all that is drawn is done" $desk \
+    'book.done = book.done.max(upto);' 'book.done = book.drawn;'
+mutant "flush: the lanes before the number" $backend \
+    '    let Some(number) = flushed.desk.pending() else { return };
+    let records = drain(consumer);' \
+    '    let records = drain(consumer);
+    let Some(number) = flushed.desk.pending() else { return };'
+mutant "owner: passed by a store" $owner \
+    'self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()' \
+    '{ let is = self.0.load(Ordering::Acquire) == from; if is { self.0.store(to, Ordering::Release); } is }'
+mutant "owner: passed Relaxed" $owner \
+    'self.0.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()' \
+    'self.0.compare_exchange(from, to, Ordering::Relaxed, Ordering::Relaxed).is_ok()'
+mutant "owner: moving is not told" $owner 'moving: word == MOVING' 'moving: false'
+mutant "owner: noted after the step" $backend \
+    '            self.next.store(records, Ordering::Relaxed);
+            self.batch_read.store(consumer.position(), Ordering::Relaxed);
+            if !self.ownership.pass(OWN, MOVING) {
+                return;
+            }' \
+    '            if !self.ownership.pass(OWN, MOVING) {
+                return;
+            }
+            self.next.store(records, Ordering::Relaxed);
+            self.batch_read.store(consumer.position(), Ordering::Relaxed);'
+
 # The journal, and a recovery's.
 with stepped
 journal=src/journal.rs recover=src/blackbox/recover.rs

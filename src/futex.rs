@@ -6,10 +6,12 @@
 
 use core::cell::UnsafeCell;
 use core::ops::{Deref, DerefMut};
-use core::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::sync::{AtomicU32, Ordering};
+
 /// Sleeps while `word` holds `expected`, for at most `timeout`; may wake for no reason.
+#[cfg(not(kakashi_loom))]
 pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
     let spec = timeout.map(|t| libc::timespec {
         tv_sec: t.as_secs().min(i32::MAX as u64) as libc::time_t,
@@ -28,11 +30,41 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
     }
 }
 
+#[cfg(kakashi_loom)]
+use modelled::{wait, wake};
+
+/// The kernel's part, for loom: looking and going to sleep are one step, and who is not woken sleeps for ever, which loom
+/// tells. All words share a queue.
+#[cfg(kakashi_loom)]
+mod modelled {
+    use loom::sync::{Condvar, Mutex};
+
+    use super::{AtomicU32, Duration, Ordering};
+
+    loom::lazy_static! {
+        static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
+    }
+
+    pub(super) fn wait(word: &AtomicU32, expected: u32, _: Option<Duration>) {
+        let held = QUEUE.0.lock().expect("nobody panics");
+        if word.load(Ordering::Relaxed) == expected {
+            drop(QUEUE.1.wait(held));
+        }
+    }
+
+    pub(super) fn wake(_: &AtomicU32, _: i32) {
+        let _held = QUEUE.0.lock().expect("nobody panics");
+        QUEUE.1.notify_all();
+    }
+}
+
 /// Wakes every thread that sleeps on `word`.
+#[cfg(not(kakashi_loom))]
 pub(crate) fn wake_all(word: &AtomicU32) {
     wake(word, i32::MAX);
 }
 
+#[cfg(not(kakashi_loom))]
 fn wake(word: &AtomicU32, count: i32) {
     // SAFETY: FUTEX_WAKE uses the word's address only.
     unsafe {
@@ -64,6 +96,9 @@ const CONTENDED: u32 = 2;
 pub(crate) struct Lock<T> {
     word: AtomicU32,
     value: UnsafeCell<T>,
+    /// Loom sees the value by this: a new holder must have seen what the last one did.
+    #[cfg(kakashi_loom)]
+    seen: loom::cell::UnsafeCell<()>,
 }
 
 // SAFETY: `value` is reached only through a `Held`, of which there is one at a time; it moves
@@ -75,18 +110,31 @@ pub(crate) struct Held<'a, T> {
     lock: &'a Lock<T>,
 }
 
+/// How often a lock is tried before its thread sleeps.
+const TRIES: usize = if cfg!(kakashi_loom) { 0 } else { 100 };
+
 impl<T> Lock<T> {
+    #[cfg(not(kakashi_loom))]
     pub(crate) const fn new(value: T) -> Self {
         Self { word: AtomicU32::new(FREE), value: UnsafeCell::new(value) }
+    }
+
+    #[cfg(kakashi_loom)]
+    pub(crate) fn new(value: T) -> Self {
+        let seen = loom::cell::UnsafeCell::new(());
+        Self { word: AtomicU32::new(FREE), value: UnsafeCell::new(value), seen }
     }
 
     #[inline]
     pub(crate) fn try_lock(&self) -> Option<Held<'_, T>> {
         // Acquire pairs with the Release in `drop`: the previous holder's writes are seen.
-        self.word
-            .compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed)
-            .ok()
-            .map(|_| Held { lock: self })
+        self.word.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed).ok().map(|_| self.held())
+    }
+
+    fn held(&self) -> Held<'_, T> {
+        #[cfg(kakashi_loom)]
+        self.seen.with_mut(|_| ());
+        Held { lock: self }
     }
 
     pub(crate) fn lock(&self) -> Held<'_, T> {
@@ -102,7 +150,7 @@ impl<T> Lock<T> {
         if let Some(held) = self.try_lock() {
             return Some(held);
         }
-        for _ in 0..100 {
+        for _ in 0..TRIES {
             core::hint::spin_loop();
             if let Some(held) = self.try_lock() {
                 return Some(held);
@@ -111,13 +159,14 @@ impl<T> Lock<T> {
         while self.word.swap(CONTENDED, Ordering::Acquire) != FREE {
             wait(&self.word, CONTENDED, Some(remaining(deadline)?));
         }
-        Some(Held { lock: self })
+        Some(self.held())
     }
 
     /// Opens a lock that was taken and whose [`Held`] was forgotten.
     ///
     /// # Safety
     /// The calling thread took it, and nobody uses the value.
+    #[cfg(not(kakashi_loom))]
     pub(crate) unsafe fn open_held(&self) {
         drop(Held { lock: self });
     }
@@ -127,6 +176,7 @@ impl<T> Lock<T> {
     ///
     /// # Safety
     /// No thread of this process holds the lock, or will go on as if it did.
+    #[cfg(not(kakashi_loom))]
     pub(crate) unsafe fn force_open(&self) {
         self.word.store(FREE, Ordering::Release);
     }

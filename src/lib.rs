@@ -60,10 +60,16 @@
 #[cfg(not(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64"))))]
 compile_error!("kakashi-log supports Linux on x86_64 and aarch64");
 
+#[cfg(any(not(kakashi_loom), test))]
+mod desk;
+#[cfg(any(not(kakashi_loom), test))]
+mod futex;
 mod lane;
 #[cfg(all(test, kakashi_loom))]
 mod models;
 mod number;
+#[cfg(any(not(kakashi_loom), test))]
+mod ownership;
 mod ring;
 mod sync;
 
@@ -91,8 +97,6 @@ mod crash;
 mod error;
 #[cfg(not(kakashi_loom))]
 mod format;
-#[cfg(not(kakashi_loom))]
-mod futex;
 #[cfg(not(kakashi_loom))]
 mod gate;
 #[cfg(not(kakashi_loom))]

@@ -2,6 +2,8 @@
 //!
 //! See `ring/models.rs` for how to run them.
 
+mod backend;
+
 use loom::thread;
 
 use crate::lane::{Cause, FREE, LaneHead, RELEASED, ThreadId};

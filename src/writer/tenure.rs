@@ -1,30 +1,5 @@
-//! Whose the consumer side is: the writer's, or a crash handler's that has taken it over.
-//!
-//! | word | who works | what has still to be written |
-//! |---|---|---|
-//! | `ABSENT` | nobody: no writer, or it has left | what stands in the rings |
-//! | `OWN` | the writer: it looks, merges, renders | noted staging, then the rings from their read positions on |
-//! | `MOVING` | the writer: it gives slots back | the *next* staging, then the rings from the lanes' `batch_read` positions on |
-//! | `WRITING` | a sink | as in `OWN` |
-//! | `TAKEN` | the handler, for ever | |
-//!
-//! ```text
-//! ABSENT <-> OWN <-> WRITING        the writer, by compare-and-swap
-//!            OWN <-> MOVING         "
-//! any but TAKEN --> TAKEN           the handler, by compare-and-swap
-//! ABSENT <-- TAKEN                  ", where there was no writer
-//! ```
-//!
-//! Proof that nothing is lost or written twice. The handler may take the word in any state, since each
-//! state tells where records stand: what the writer renders in `OWN` is not noted, and its slots are not given back
-//! before `MOVING`, in which what was rendered, and the positions behind it, have been noted, and both are left
-//! alone. So a record is in exactly one of both places. The writer's next step is a compare-and-swap that fails: it
-//! stops there for ever, before it writes, and before it gives back what the handler may be reading (a release
-//! under way gives back only what is below `batch_read`). The exception is a write under way when the word was
-//! taken, which nobody can call back: a descriptor that the writer itself hangs in gets that batch once more.
-//!
-//! Decision: no epoch, and no way back from a writer. A process whose handler had to take over is about to die; one that
-//! lives on (the program's own handler returned) has no backend any more and drops, counted, as `Failed`.
+//! What a crash handler goes by that takes the consumer side over: whose that is (`ownership.rs`), the writer's thread, and
+//! the sinks' descriptors and staging.
 #![forbid(unsafe_code)]
 
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
@@ -32,18 +7,14 @@ use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize,
 use crate::futex;
 use crate::journal::MAX_SINKS;
 use crate::level::{Level, LevelFilter};
+use crate::ownership::{ABSENT, MOVING, OWN, Ownership, TAKEN, WRITING};
 
-const ABSENT: u32 = 0;
-const OWN: u32 = 1;
-const MOVING: u32 = 2;
-const WRITING: u32 = 3;
-const TAKEN: u32 = 4;
+pub(crate) use crate::ownership::Taken;
 
-static WORD: AtomicU32 = AtomicU32::new(ABSENT);
+static OWNERSHIP: Ownership = Ownership::new();
 
 fn pass(from: u32, to: u32) {
-    // AcqRel: what was noted before is seen by the handler, whose compare-and-swap comes after.
-    if WORD.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_err() {
+    if !OWNERSHIP.pass(from, to) {
         stop_for_ever();
     }
 }
@@ -51,17 +22,16 @@ fn pass(from: u32, to: u32) {
 #[cold]
 fn stop_for_ever() -> ! {
     loop {
-        futex::wait(&WORD, TAKEN, None);
+        futex::wait(OWNERSHIP.word(), TAKEN, None);
     }
 }
 
-/// A writer begins: called before its thread is made, so that a handler waits for one that has yet to run. When the word
-/// is taken the writer stops at its first step.
+/// See [`Ownership::begin`].
 pub(crate) fn begin() {
-    let _ = WORD.compare_exchange(ABSENT, OWN, Ordering::AcqRel, Ordering::Acquire);
+    OWNERSHIP.begin();
 }
 
-/// It leaves.
+/// The writer leaves.
 pub(crate) fn end() {
     pass(OWN, ABSENT);
 }
@@ -88,42 +58,22 @@ pub(super) fn wrote() {
 
 /// Whether a handler has taken over.
 pub(crate) fn is_taken() -> bool {
-    WORD.load(Ordering::Acquire) == TAKEN
+    OWNERSHIP.get() == TAKEN
 }
 
 /// The writer panicked, by a mistake of our own, or its thread could not be made: nobody works any more.
 pub(crate) fn abandon() {
-    let _ = WORD.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| (word != TAKEN).then_some(ABSENT));
+    OWNERSHIP.abandon();
 }
 
-/// What the handler found.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Taken {
-    /// Slots were being given back.
-    pub(super) moving: bool,
-    /// There was a writer.
-    pub(crate) writer: bool,
-}
-
-/// Takes the consumer side over, for ever if there was a writer. `None` when somebody has already. Async-signal-safe.
+/// See [`Ownership::take_over`].
 pub(crate) fn take_over() -> Option<Taken> {
-    let mut word = WORD.load(Ordering::Acquire);
-    loop {
-        if word == TAKEN {
-            return None;
-        }
-        match WORD.compare_exchange_weak(word, TAKEN, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => return Some(Taken { moving: word == MOVING, writer: word != ABSENT }),
-            Err(now) => word = now,
-        }
-    }
+    OWNERSHIP.take_over()
 }
 
-/// Gives it back, where there was no writer that could come back: a child that has not logged yet may live on.
+/// See [`Ownership::give_back`].
 pub(crate) fn give_back(taken: Taken) {
-    if !taken.writer {
-        let _ = WORD.compare_exchange(TAKEN, ABSENT, Ordering::AcqRel, Ordering::Acquire);
-    }
+    OWNERSHIP.give_back(taken);
 }
 
 /// The writer's thread id.
@@ -137,7 +87,7 @@ pub(super) fn runs_on(tid: u32) {
 /// Whether a writer is there to be asked by the thread `tid`. Not by a thread-local: the first touch of one in a dynamic
 /// library may allocate.
 pub(crate) fn can_answer(tid: u32) -> bool {
-    !matches!(WORD.load(Ordering::Acquire), ABSENT | TAKEN) && WRITER.load(Ordering::Relaxed) != tid
+    !matches!(OWNERSHIP.get(), ABSENT | TAKEN) && WRITER.load(Ordering::Relaxed) != tid
 }
 
 /// In a forked child: the parent's writer is not there.
@@ -146,7 +96,7 @@ pub(crate) fn forget() {
         sink.stage(0);
     }
     WRITER.store(0, Ordering::Relaxed);
-    WORD.store(ABSENT, Ordering::Release);
+    OWNERSHIP.forget();
 }
 
 /// A sink, as a handler needs to know it. The writer's alone until the word is taken, hence Relaxed.
