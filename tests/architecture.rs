@@ -118,6 +118,7 @@ const UNSAFE: &[&str] = &[
     "src/lib.rs",
     "src/logger.rs",
     "src/models.rs",
+    "src/models/backend.rs",
     "src/region.rs",
     "src/ring/mod.rs",
     "src/ring/models.rs",
