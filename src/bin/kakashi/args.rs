@@ -210,11 +210,10 @@ fn replay() -> Command {
                 .value_parser(value_parser!(PathBuf))
                 .help("Writes the log to PATH and keeps it [default: a temporary file, removed at the end]"),
         )
-        .arg(
-            option("black-box", "PATH")
-                .value_parser(value_parser!(PathBuf))
-                .help("Keeps rings and statistics in the file PATH, as /dev/shm/replay.box: for `kakashi top` and `tail`"),
-        )
+        .arg(option("black-box", "PATH").value_parser(value_parser!(PathBuf)).help(
+            "Keeps rings and statistics in the file PATH (1.2 GB), as /dev/shm/replay.box: for `kakashi \
+                     top` and `tail`",
+        ))
 }
 
 fn values<const N: usize>(values: [(&'static str, &'static str); N]) -> PossibleValuesParser {
