@@ -187,8 +187,9 @@ impl Backend {
 
     /// In a forked child: the rest of a line that a sink has got a part of is the parent's.
     pub fn forget_partial(&self) {
-        let others = self.others.iter().map(|other| &other.stream);
-        others.chain([reference()]).for_each(|stream| stream.begin(is_in_order(&self.plan)));
+        // The reader of a pipe may have been at it, and is not there.
+        let others = self.others.iter().filter(|other| other.reader.is_none()).map(|other| &other.stream);
+        others.chain([reference()]).for_each(|stream| stream.forget_partial());
     }
 
     /// The file among its sinks, and what came there.

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::thread;
 
 use crate::backend::Backend;
@@ -54,6 +54,7 @@ pub fn child(backend: &mut Backend, folder: &Path, records: u64, own: bool) -> i
     });
     // What it logged to inherited sinks without a file could not be seen: it logs to its own from the first record on.
     let own_from = if inherits { own.then_some(FIRST.min(records - 1)) } else { Some(0) };
+    let forks = load::FORKS.write().unwrap_or_else(PoisonError::into_inner);
     // SAFETY: glibc makes its own locks usable in the child, which uses none that other threads may hold.
     let pid = unsafe { libc::fork() };
     if pid < 0 {
@@ -78,7 +79,7 @@ pub fn child(backend: &mut Backend, folder: &Path, records: u64, own: bool) -> i
             Err(_) => 101,
         });
     }
-    drop(writer);
+    drop((forks, writer));
     let mut answer = Vec::new();
     reader.read_to_end(&mut answer)?;
     let mut status = 0;
@@ -129,7 +130,7 @@ fn live(
         sender.send(number);
     }
     // Or the end of the process writes it.
-    if records % 3 != 0 || own_from.is_some() {
+    if !records.is_multiple_of(3) || own_from.is_some() {
         kakashi::flush(PATIENCE)?;
     }
     if records % 3 == 1 {
@@ -138,7 +139,7 @@ fn live(
     let (stats, begun) = (kakashi::get_async_stats(), load::calls() - begun);
     let accounted = stats.messages_written + stats.messages_dropped + stats.queue_size;
     // Without a flush, records move on meanwhile.
-    if stats.calls != begun || (records % 3 != 0 && stats.calls != accounted) {
+    if stats.calls != begun || (!records.is_multiple_of(3) && stats.calls != accounted) {
         return Err(format!("{begun} records were logged: {stats}").into());
     }
     for word in [begun, own.sums().children, stats.messages_dropped] {

@@ -4,7 +4,7 @@
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ pub static RETURNED: AtomicU64 = AtomicU64::new(0);
 pub static PANICKED: AtomicU64 = AtomicU64::new(0);
 
 pub static GATE: Gate = Gate::new();
+
+/// Held by who forks: a lock that another thread holds then would be held for ever in the child.
+pub static FORKS: RwLock<()> = RwLock::new(());
 
 static LEVEL: AtomicU8 = AtomicU8::new(LevelFilter::Info as u8);
 static SERIAL: AtomicU64 = AtomicU64::new(1);
@@ -196,7 +199,10 @@ fn flush(sender: &Sender, number: u64, stops: u64) {
     let certain = is_lossless(channel) && !matches!(shape, Shape::Static(_) | Shape::Panics);
     match kakashi::flush(PATIENCE) {
         Ok(()) if certain && stops.is_multiple_of(2) && backend::stops() == stops => {
-            let next = backend::reference().next_of(sender.id, channel);
+            let next = {
+                let _no_fork = FORKS.read().unwrap_or_else(PoisonError::into_inner);
+                backend::reference().next_of(sender.id, channel)
+            };
             if next <= number {
                 report::violation(format!(
                     "a flush that returned did not flush record {number} of w{} in channel {channel}: the log is at {next}",

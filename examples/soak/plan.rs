@@ -127,7 +127,7 @@ pub struct Phase {
 
 /// Whether the process has a black box, which it must have from its first call on.
 pub fn has_black_box(seed: u64) -> bool {
-    mix(seed, 0xb0c5) % 2 == 0
+    mix(seed, 0xb0c5).is_multiple_of(2)
 }
 
 pub fn phase(seed: u64, index: u64) -> Phase {

@@ -113,7 +113,7 @@ impl Shape {
 /// The channel of a record: the sender's first one, or now and then its second one.
 pub fn channel_of(id: u64, number: u64, series: Series) -> usize {
     let (first, second) = ((id >> 5) & 7, (id >> 2) & 7);
-    let second_turn = series == Series::Main && mix(number, id) % 4 == 0;
+    let second_turn = series == Series::Main && mix(number, id).is_multiple_of(4);
     if second_turn { second as usize } else { first as usize }
 }
 

@@ -123,6 +123,13 @@ impl Stream {
         inner.partial.clear();
     }
 
+    /// In a forked child. One that another thread was at is behind a sink that the child has not got.
+    pub fn forget_partial(&self) {
+        if let Ok(mut inner) = self.0.try_lock() {
+            inner.partial.clear();
+        }
+    }
+
     /// Nothing comes here any more, and what came last may be in pieces.
     pub fn end(&self) {
         self.lock().over = true;
