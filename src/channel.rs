@@ -313,6 +313,8 @@ pub struct Handle<C: ChannelSpec> {
     pub(crate) found_none: Cell<u32>,
     /// Where the reader stood when a wait expired, plus one; 0 when none did.
     pub(crate) expired_at: Cell<u64>,
+    /// Records of the shared lane up to the thread's last one there; 0 when there is none.
+    pub(crate) shared_upto: Cell<u64>,
 }
 
 /// The thread has not claimed a lane.
@@ -333,6 +335,7 @@ impl<C: ChannelSpec> Handle<C> {
             producer: UnsafeCell::new(MaybeUninit::uninit()),
             found_none: Cell::new(0),
             expired_at: Cell::new(0),
+            shared_upto: Cell::new(0),
         }
     }
 
@@ -358,6 +361,7 @@ impl<C: ChannelSpec> Handle<C> {
         self.head.set(None);
         self.found_none.set(0);
         self.expired_at.set(0);
+        self.shared_upto.set(0);
     }
 }
 

@@ -27,7 +27,8 @@ use crate::sync::Line;
 /// | `Coarse` | a load | that of the writer's last round: behind by at most its nap, 0.4 ms while there is something to do, 10 ms after a pause, or by as long as a sink holds the writer up | the same, for calls further apart than that; closer ones are in the order of their lanes, and the line that tells of drops stands behind them |
 /// | `None` | nothing | when the writer took the record | none, but for calls further apart than a round of the writer's |
 ///
-/// Within a thread the order is always the program's.
+/// Within a thread and a channel the order is always the program's (what a signal handler logs while it interrupts a call
+/// of the thread stands aside with the last two); between a thread's channels, with the first two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Clock {
@@ -94,6 +95,11 @@ fn fence() {
     unsafe {
         core::arch::asm!("isb", options(nostack));
     }
+}
+
+/// Whether ticks are too coarse to tell in which order a thread's records are.
+pub(crate) fn is_coarse() -> bool {
+    SOURCE.load(Ordering::Relaxed) == WORD
 }
 
 /// A record's tick; 0 for one without time. `None` when a call is needed for it: [`record_tick`].

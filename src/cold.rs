@@ -13,7 +13,7 @@ use crate::gate::{self, State};
 use crate::lane::{Cause, LaneHead, SCRATCH_BYTES, ThreadId};
 use crate::policy::{Policy, Wait};
 use crate::record::HEADER;
-use crate::ring::{Dest, Grant, ProducerHalf, RingMemory};
+use crate::ring::{Dest, Grant, ProducerHalf, RingMemory, RingView};
 use crate::sync::add_owned;
 use crate::{clock, region, thread};
 
@@ -77,6 +77,9 @@ fn claim<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<&'st
         // A signal handler was faster.
         return Ok(head);
     }
+    if clock::is_coarse() && !has_left_shared(channel, handle) {
+        return Err(PrepareError::AllLanesTaken);
+    }
     let state = channel.state();
     let freed = state.freed.load(Ordering::Relaxed);
     if thread::is_ending() || handle.found_none.get() == freed.wrapping_add(1) || !thread::watch() {
@@ -103,6 +106,17 @@ fn claim<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<&'st
     }
     handle.found_none.set(freed.wrapping_add(1));
     Err(PrepareError::AllLanesTaken)
+}
+
+/// Whether what the thread has put into the shared lane has been read. Where ticks do not say which of two lanes' records
+/// is the older one, it must have been before the thread logs to a lane of its own.
+fn has_left_shared<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> bool {
+    let upto = handle.shared_upto.get();
+    upto == 0
+        || channel.parts(C::THREADS).is_none_or(|parts| {
+            let counts = parts.ring.counts();
+            counts.consumed + counts.evicted >= upto
+        })
 }
 
 /// Claims a lane before values are formatted, so that there is scratch memory for them.
@@ -308,6 +322,7 @@ pub(crate) fn with_shared<C: ChannelSpec>(
     } else {
         return None;
     }
+    handle.shared_upto.set(parts.ring.counts().published);
     Some(parts.head)
 }
 

@@ -316,7 +316,8 @@ impl error::Error for ShutdownError {}
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum PrepareError {
-    /// The channel's `THREADS` lanes are all taken, or the thread is ending.
+    /// The channel's `THREADS` lanes are all taken, or the thread is ending, or what it has put into the shared lane is not
+    /// written yet ([`Clock::Coarse`](crate::Clock::Coarse) and `None` only).
     AllLanesTaken,
     /// The backend was shut down.
     Stopped,

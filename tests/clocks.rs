@@ -2,10 +2,12 @@
 
 mod common;
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc;
 
 use common::{HANG, SURE, alone, conserved, messages, number};
-use kakashi::{Clock, MemorySink, info};
+use kakashi::{Block, Channel, Clock, MemorySink, Sink, info};
 
 const CLOCKS: [Clock; 4] = [Clock::Counter, Clock::Ordered, Clock::Coarse, Clock::None];
 
@@ -76,5 +78,64 @@ fn every_clock_shows_a_time_and_keeps_a_threads_order() {
             assert!(times[times.len() - 1] <= &*after, "{clock:?}: {after} is after the last line");
         }
         assert_eq!(conserved().late, 0);
+    });
+}
+
+kakashi::channel!(static ONE_LANE: Channel<256, 2048, 1, Block>);
+
+/// Takes a batch for each permit, and says when it is asked to.
+struct Stepped {
+    asked: mpsc::Sender<()>,
+    permits: mpsc::Receiver<()>,
+    inner: MemorySink,
+}
+
+impl Sink for Stepped {
+    fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let _ = self.asked.send(());
+        // Without permits to come, it takes everything.
+        let _ = self.permits.recv();
+        self.inner.write_batch(bytes)
+    }
+}
+
+/// A thread that gets a lane of its own while records of its are left in the shared one: they come first, also where no
+/// tick says so.
+#[test]
+fn a_lane_of_its_own_does_not_overtake_the_shared_one() {
+    alone("a_lane_of_its_own_does_not_overtake_the_shared_one", || {
+        const CALLS: u64 = 400;
+        for clock in CLOCKS {
+            let memory = MemorySink::new();
+            let (asked, entered) = mpsc::channel();
+            let (permit, permits) = mpsc::channel();
+            let sink = Stepped { asked, permits, inner: memory.clone() };
+            let guard = kakashi::builder().sink(sink).clock(clock).start().unwrap();
+            let (end, ended) = mpsc::channel::<()>();
+            let owner = std::thread::spawn(move || {
+                info!(ONE_LANE, "owner");
+                let _ = ended.recv();
+            });
+            entered.recv_timeout(HANG).expect("the writer is in the sink");
+            let logs = std::thread::spawn(move || {
+                // The only lane is the other thread's. More than the writer takes in one round.
+                let text = "x".repeat(1000);
+                (0..CALLS).for_each(|n| info!(ONE_LANE, "n={n} {text}"));
+                drop(end);
+                owner.join().unwrap();
+                permit.send(()).unwrap();
+                entered.recv_timeout(HANG).expect("the writer is in the sink");
+                // The lane is free, and most of the above is still to be read.
+                info!(ONE_LANE, "n={CALLS}");
+            });
+            logs.join().unwrap();
+            guard.shutdown(HANG).unwrap();
+            let lines = memory.lines();
+            let seen = messages(&lines).into_iter().filter(|message| message.starts_with("n="));
+            assert!(seen.map(|message| number(message, "n=")).eq(0..=CALLS), "{clock:?}");
+            let shared = ONE_LANE.lanes().last().expect("the shared lane is the last one");
+            assert!(shared.messages_enqueued >= CALLS, "{clock:?}: {shared:?}");
+        }
+        conserved();
     });
 }

@@ -883,3 +883,52 @@ fn what_happened_before_stands_before() {
         guard.shutdown(HANG).unwrap();
     });
 }
+
+kakashi::channel!(static ONE_LANE: kakashi::Channel<64, 16, 1, kakashi::DropNewest>);
+
+/// A thread drops while no backend runs, and ends; the lane is the next thread's at once. The line that tells of the
+/// drops names the thread that had them.
+#[test]
+fn drops_are_told_of_the_thread_that_had_them() {
+    alone("drops_are_told_of_the_thread_that_had_them", || {
+        // The next thread is not always the faster one.
+        for round in 0..50 {
+            let guard = kakashi::builder().sink(NullSink).start().unwrap();
+            let named = |name: &str| std::thread::Builder::new().name(format!("{name}-{round}"));
+            let (stopped, when_stopped) = std::sync::mpsc::channel::<()>();
+            let (ready, when_ready) = std::sync::mpsc::channel::<()>();
+            let first = named("first").spawn(move || {
+                ONE_LANE.prepare_thread().expect("there is a lane");
+                ready.send(()).unwrap();
+                let _ = when_stopped.recv();
+                (0..100).for_each(|n| info!(ONE_LANE, "n={n}"));
+            });
+            when_ready.recv().unwrap();
+            guard.shutdown(HANG).unwrap();
+            drop(stopped);
+            first.unwrap().join().unwrap();
+
+            let started = Arc::new(AtomicBool::new(false));
+            let next = named("next").spawn({
+                let started = Arc::clone(&started);
+                move || {
+                    while !started.load(Ordering::Acquire) {
+                        std::hint::spin_loop();
+                    }
+                    info!(ONE_LANE, "next");
+                }
+            });
+            let memory = MemorySink::new();
+            let guard = kakashi::builder().sink(memory.clone()).start().unwrap();
+            started.store(true, Ordering::Release);
+            next.unwrap().join().unwrap();
+            guard.shutdown(HANG).unwrap();
+            let lines = memory.lines();
+            let told = notices(&lines);
+            let whose = format!("dropped 84 records of thread first-{round} (");
+            assert!(told.len() == 1 && told[0].starts_with(&whose), "{told:?}");
+            assert_eq!(messages(&lines), ["next"]);
+        }
+        conserved();
+    });
+}

@@ -288,6 +288,8 @@ impl Lanes {
                 skipped += 1;
                 cursor.load();
             }
+            // Not given back to others before its drops are told, which name its thread: the first round does both.
+            cursor.released = false;
             cursor.release();
             cursor.released_to = cursor.consumer.position();
             cursor.evicted = 0;
