@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, cores, join_writer,
-    prepare, spawn,
+    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, WriterThread, cores,
+    join_writer, open, prepare,
 };
 use crate::blackbox::{self, Content};
 use crate::clock::{self, Clock};
@@ -234,6 +234,7 @@ impl Builder {
             enter_black_box(path, *on_disk, &mut outlets)?;
         }
         prepare(&mut control)?;
+        let thread = WriterThread::new()?;
         let before = gate::state();
         match before {
             State::AutoStarted => {
@@ -271,7 +272,7 @@ impl Builder {
             // An earlier backend's, whose shutdown ran out of time.
             crash::disarm();
         }
-        spawn(&mut control, State::Running, matches!(before, State::Stopped | State::Stopping))?;
+        open(&mut control, thread, State::Running, matches!(before, State::Stopped | State::Stopping));
         Ok(Guard { generation: control.generation })
     }
 
