@@ -1,22 +1,24 @@
-//! A log call allocates nothing, from a thread's first one to the thread's end; nor does the writer, once it runs;
-//! and a prepared thread makes no system call.
+//! A log call allocates nothing, from a thread's first one to the thread's end; nor does the writer, once it runs.
 //!
 //! Allocations are counted twice: by Rust's global allocator, and by functions that take the place of the C
 //! library's own (`malloc` and its like), through which also go the allocations of the C library itself.
 #![cfg(not(any(feature = "max_level_off", feature = "max_level_error", feature = "max_level_warn")))]
 
+#[path = "support/forms.rs"]
+#[macro_use]
+mod forms;
 mod support;
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
-use std::fmt;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
+use forms::{LONG, Order};
 use kakashi::{
-    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, Guard, Idle, Logger, Preformatted, Sink,
-    info, warn,
+    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, Guard, LevelFilter, Logger, Preformatted,
+    Sink, info, warn,
 };
 use libc::{c_int, c_void, size_t};
 
@@ -181,11 +183,14 @@ fn is_named(name: &std::ffi::CStr) -> bool {
 }
 
 /// Starts the backend if it is not, and gives the turn.
-fn start(idle: Idle) -> MutexGuard<'static, ()> {
+fn start() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     static BACKEND: OnceLock<Guard> = OnceLock::new();
     let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    BACKEND.get_or_init(|| kakashi::builder().sink(Quiet).idle(idle).start().expect("the backend starts"));
+    BACKEND.get_or_init(|| {
+        kakashi::builder().level(LevelFilter::Trace).sink(Quiet).start().expect("the backend starts")
+    });
+    forms::owned();
     settle();
     turn
 }
@@ -276,92 +281,16 @@ kakashi::channel!(static SHARED_NEWEST: Channel<64, 64, 1, DropNewest, Deferred>
 kakashi::channel!(static SHARED_OLDEST: Channel<64, 64, 1, DropOldest, Preformatted>);
 kakashi::channel!(static SHARED_FOR: Channel<64, 64, 1, BlockFor<1000>, Deferred>);
 
-/// A value that is a text by its `Display` and `Debug` only.
-#[derive(Clone, Copy)]
-struct Order<'a>(u64, &'a str);
-
-impl fmt::Display for Order<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "order-{} {:.2} {}", self.0, 101.256, self.1)
-    }
-}
-
-impl fmt::Debug for Order<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Order").field("id", &self.0).field("note", &self.1).finish()
-    }
-}
-
-/// A `Display` that fails.
-struct Failing;
-
-impl fmt::Display for Failing {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("begun")?;
-        Err(fmt::Error)
-    }
-}
-
-/// A `Display` that logs.
-struct Nested;
-
-impl fmt::Display for Nested {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        info!(BLOCK_D, "nested {:?}", Order(1, LONG));
-        f.write_str("outer")
-    }
-}
-
-const LONG: &str = match std::str::from_utf8(&[b'x'; 100_000]) {
-    Ok(text) => text,
-    Err(_) => "",
-};
-
-/// Every form of a statement, with every type of value.
-macro_rules! every_form {
-    ($($target:expr),*) => {$(
-        let target = &$target;
-        let (qty, px, name, some, none) = (7_u32, 101.25, "text", Some("some"), None::<u64>);
-        let order = Order(7, "note");
-        info!(target, "static text");
-        info!(target, "{} {} {} {} {} {}", u8::MAX, u16::MAX, u32::MAX, u64::MAX, usize::MAX, u128::MAX);
-        info!(target, "{} {} {} {} {} {}", i8::MIN, i16::MIN, i32::MIN, i64::MIN, isize::MIN, i128::MIN);
-        info!(target, "{} {} {} {} {}", px, 0.1_f32, f64::NAN, f64::MAX, 5e-324);
-        info!(target, "{} {} {} {}", true, 'x', name, "é\n\x1b[0m");
-        info!(target, "{qty} {px:.2} {name:>10} {qty:#x} {order} {order:?} {order:#?} {:e} {:p}", px, name);
-        info!(target, "{:>1$.2$}", px, 12, 3);
-        info!(target, "{:.*}", 2, px);
-        info!(target, "fields", qty = qty, px = px, name = name, some = some, none = none, yes = true, c = ' ');
-        info!(target, "fields {qty}", qty = qty, debug = ?some, display = %order, order = order);
-        info!(target, "{}", Failing);
-        info!(target, "{} {}", Nested, "more");
-        warn!(target, "{}", LONG);
-        info!(target, "{}", LONG[..3000]);
-        info!(target, "{} {}", Order(1, LONG), LONG);
-        info!(target, "long", text = LONG, debug = ?LONG, display = %LONG);
-    )*};
-}
-
 /// Every form, on every policy and encoding, first calls included.
 fn everything() {
-    every_form!(
-        BLOCK_P,
-        BLOCK_D,
-        FOR_P,
-        FOR_D,
-        NEWEST_P,
-        NEWEST_D,
-        OLDEST_P,
-        OLDEST_D,
-        SHARED_BLOCK,
-        SHARED_NEWEST,
-        SHARED_OLDEST,
-        SHARED_FOR,
-        audit()
-    );
+    short_forms!(BLOCK_P, BLOCK_D, FOR_P, FOR_D, NEWEST_P, NEWEST_D, OLDEST_P, OLDEST_D);
+    long_forms!(BLOCK_P, BLOCK_D, FOR_P, FOR_D, NEWEST_P, NEWEST_D, OLDEST_P, OLDEST_D);
+    short_forms!(SHARED_BLOCK, SHARED_NEWEST, SHARED_OLDEST, SHARED_FOR, audit());
+    long_forms!(SHARED_BLOCK, SHARED_NEWEST, SHARED_OLDEST, SHARED_FOR, audit());
     info!("plain {}", 1);
     info!("plain {:?}", Order(1, "x"), k = ?Some(1));
-    kakashi::debug!("off {}", 1);
+    kakashi::get_async_logger("quiet").set_level(LevelFilter::Off);
+    info!(kakashi::get_async_logger("quiet"), "off {}", 1);
     assert!(kakashi::stats().calls() > 0 && kakashi::stats().fullest() <= 1.0);
     assert!(BLOCK_P.lanes().count() > 0);
 }
@@ -374,7 +303,7 @@ fn audit() -> Logger {
 
 #[test]
 fn both_counts_count() {
-    let _turn = start(Idle::Backoff);
+    let _turn = start();
     for body in [
         || drop(std::hint::black_box(Box::new(7))),
         || {
@@ -399,7 +328,7 @@ fn both_counts_count() {
 
 #[test]
 fn no_form_of_call_allocates_from_the_first_one_to_the_threads_end() {
-    let _turn = start(Idle::Backoff);
+    let _turn = start();
     for _ in 0..3 {
         on_counted_thread(everything);
         settle();
@@ -411,18 +340,23 @@ fn no_form_of_call_allocates_from_the_first_one_to_the_threads_end() {
     });
     settle();
     let stats = kakashi::get_async_stats();
-    assert!(stats.truncated > 0 && stats.calls > 4 * 13 * 16, "{stats}");
+    assert!(
+        stats.truncated > 0
+            && stats.calls > 4 * 13 * (forms::SHORT_FORMS + forms::SHORT_INNER + forms::LONG_FORMS),
+        "{stats}"
+    );
 }
 
 #[test]
 fn threads_without_a_lane_allocate_nothing() {
-    let _turn = start(Idle::Backoff);
+    let _turn = start();
     // Whoever has the lanes keeps them while the counted thread logs; both may be threads of an earlier test.
     let _ = (SHARED_BLOCK.prepare_thread(), SHARED_NEWEST.prepare_thread());
     let _ = (SHARED_OLDEST.prepare_thread(), SHARED_FOR.prepare_thread());
     for _ in 0..3 {
         on_counted_thread(|| {
-            every_form!(SHARED_BLOCK, SHARED_NEWEST, SHARED_OLDEST, SHARED_FOR);
+            short_forms!(SHARED_BLOCK, SHARED_NEWEST, SHARED_OLDEST, SHARED_FOR);
+            long_forms!(SHARED_BLOCK, SHARED_NEWEST, SHARED_OLDEST, SHARED_FOR);
         });
         settle();
     }
@@ -434,7 +368,7 @@ fn threads_without_a_lane_allocate_nothing() {
 
 #[test]
 fn full_rings_and_waits_allocate_nothing() {
-    let _turn = start(Idle::Backoff);
+    let _turn = start();
     let stall = Stall::begin();
     // Waits that expire, drops at once, evictions.
     on_counted_thread(|| {
@@ -470,7 +404,7 @@ fn full_rings_and_waits_allocate_nothing() {
 
 #[test]
 fn the_writer_allocates_nothing_in_steady_state() {
-    let _turn = start(Idle::Backoff);
+    let _turn = start();
     // Lanes, and whatever grows at first.
     let log = |rounds: u64| {
         for n in 0..rounds {
@@ -496,109 +430,4 @@ fn the_writer_allocates_nothing_in_steady_state() {
     assert!(passed >= 100_000, "{passed}");
     assert_eq!(BY_WRITER.swap(0, Ordering::Relaxed), 0, "allocations of the writer");
     settle();
-}
-
-/// No way out but by a raw `exit` of the thread: every other system call ends the process.
-///
-/// A filter, and not strict mode (`SECCOMP_MODE_STRICT`): that also forbids to read the time stamp counter, which
-/// is no system call.
-fn forbid_system_calls() {
-    const fn statement(code: u32, k: u32) -> libc::sock_filter {
-        libc::sock_filter { code: code as u16, jt: 0, jf: 0, k }
-    }
-    let exit = libc::sock_filter {
-        code: (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16,
-        jt: 0,
-        jf: 1,
-        k: libc::SYS_exit as u32,
-    };
-    let mut filter = [
-        // The system call's number is the first word.
-        statement(libc::BPF_LD | libc::BPF_W | libc::BPF_ABS, 0),
-        exit,
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_ALLOW),
-        statement(libc::BPF_RET | libc::BPF_K, libc::SECCOMP_RET_KILL_PROCESS),
-    ];
-    let program = libc::sock_fprog { len: filter.len() as u16, filter: filter.as_mut_ptr() };
-    // SAFETY: the kernel copies the program.
-    unsafe {
-        assert_eq!(libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
-        assert_eq!(libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &raw const program), 0);
-    }
-}
-
-fn exit_thread() -> ! {
-    // SAFETY: ends this thread, which holds nothing.
-    unsafe { libc::syscall(libc::SYS_exit, 0) };
-    unreachable!("the thread has ended")
-}
-
-const SEALED_ROUNDS: u64 = 100_000;
-
-/// A thread that may make no system call any more: 100,000 records of several forms.
-fn sealed() {
-    NEWEST_D.prepare_thread().expect("there is a lane");
-    OLDEST_P.prepare_thread().expect("there is a lane");
-    let order = Order(7, "note");
-    forbid_system_calls();
-    for n in 0..SEALED_ROUNDS / 10 {
-        info!(NEWEST_D, "static text");
-        info!(NEWEST_D, "{} {} {}", n, 101.25, "text");
-        info!(NEWEST_D, "fields", n = n, none = None::<u8>, some = Some("text"));
-        info!(NEWEST_D, "{order} {order:?}", k = ?Some(n));
-        info!(NEWEST_D, "{}", LONG[..(n as usize % 5000)]);
-        info!(OLDEST_P, "static text");
-        info!(OLDEST_P, "{} {} {}", n, 1.0 / n as f64, i128::MIN);
-        info!(OLDEST_P, "{} {}", order, LONG[..(n as usize % 700)]);
-        info!(OLDEST_P, "{}", LONG);
-        info!(OLDEST_P, "{} {}", Failing, Nested2);
-    }
-    exit_thread();
-}
-
-/// A `Display` that logs to a channel that the thread has prepared.
-struct Nested2;
-
-impl fmt::Display for Nested2 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        info!(OLDEST_P, "nested {:>3}", 1);
-        f.write_str("outer")
-    }
-}
-
-#[test]
-fn a_prepared_thread_makes_no_system_call() {
-    const NAME: &str = "a_prepared_thread_makes_no_system_call";
-    if !support::is_child(NAME) {
-        support::run_child(NAME);
-        return;
-    }
-    let _turn = start(Idle::Spin);
-    let before = kakashi::get_async_stats();
-    let thread = spawn(sealed, true);
-    join(thread);
-    assert_eq!(BY_CALLERS.swap(0, Ordering::Relaxed), 0);
-    settle();
-    let stats = kakashi::get_async_stats();
-    assert_eq!(stats.calls - before.calls, SEALED_ROUNDS + SEALED_ROUNDS / 10, "{stats}");
-    assert!(stats.messages_written > before.messages_written, "{stats}");
-    assert_eq!(stats.dropped.newest + stats.dropped.oldest, stats.messages_dropped, "{stats}");
-}
-
-/// That the seal holds: a system call ends the process.
-#[test]
-fn the_seal_ends_a_process_that_makes_a_system_call() {
-    // SAFETY: the child makes nothing but system calls, and ends by the first one that is forbidden.
-    let pid = unsafe { libc::fork() };
-    if pid == 0 {
-        forbid_system_calls();
-        // SAFETY: asks for the process's id.
-        unsafe { libc::syscall(libc::SYS_getpid) };
-        exit_thread();
-    }
-    assert!(pid > 0, "no child");
-    let mut status = 0;
-    // SAFETY: the child is ours, and the status is written to.
-    assert_eq!(unsafe { libc::waitpid(pid, &mut status, 0) }, pid);
-    assert!(libc::WIFSIGNALED(status) && libc::WTERMSIG(status) == libc::SIGSYS, "status {status:#x}");
 }

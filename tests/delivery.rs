@@ -378,12 +378,14 @@ fn flush_while_taken_over(path: &str) {
     conserved();
 }
 
-/// Whether the thread of that name sleeps in the kernel.
+/// Whether the threads of that name sleep in the kernel; while a writer takes over, there are two.
 fn asleep(name: &str) -> bool {
-    std::fs::read_dir("/proc/self/task")
+    let mut stats = std::fs::read_dir("/proc/self/task")
         .unwrap()
         .filter_map(|task| std::fs::read_to_string(task.ok()?.path().join("stat")).ok())
-        .any(|stat| stat.contains(&format!("({name}) S")))
+        .filter(|stat| stat.contains(&format!("({name}) ")))
+        .peekable();
+    stats.peek().is_some() && stats.all(|stat| stat.contains(&format!("({name}) S")))
 }
 
 #[test]

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, cores, hook, join_writer,
-    prepare, spawn,
+    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, WriterThread, cores,
+    hook, join_writer, open, prepare,
 };
 use crate::blackbox::{self, Content};
 use crate::clock::{self, Clock};
@@ -236,6 +236,7 @@ impl Builder {
             enter_black_box(path, *on_disk, &mut outlets, &config.retry)?;
         }
         prepare(&mut control)?;
+        let thread = WriterThread::new()?;
         let before = gate::state();
         match before {
             State::AutoStarted => {
@@ -273,7 +274,7 @@ impl Builder {
             // An earlier backend's, whose shutdown ran out of time.
             crash::disarm();
         }
-        spawn(&mut control, State::Running, matches!(before, State::Stopped | State::Stopping))?;
+        open(&mut control, thread, State::Running, matches!(before, State::Stopped | State::Stopping));
         Ok(Guard { generation: control.generation })
     }
 

@@ -49,14 +49,15 @@ fn report(why: &str) {
     }
 }
 
-/// One line on standard error, if somebody reads it: a full pipe must not hold up the end.
+/// One line on standard error, if somebody reads it: a full pipe must not hold up the end, and one without a reader
+/// must not change it into one by SIGPIPE, which only Rust's own `main` ignores.
 pub(super) fn say(line: &str) {
     let line = format!("{line}\n");
     let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
     // Not through `std::io::stderr`, whose lock another thread may hold while it is blocked.
     // SAFETY: `poll` is given one pollfd, and `write` the bytes of `line`.
     unsafe {
-        if libc::poll(&mut stderr, 1, 100) == 1 && stderr.revents & libc::POLLOUT != 0 {
+        if libc::poll(&mut stderr, 1, 100) == 1 && stderr.revents == libc::POLLOUT {
             libc::write(libc::STDERR_FILENO, line.as_ptr().cast(), line.len());
         }
     }

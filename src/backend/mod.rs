@@ -19,6 +19,7 @@ mod fork;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -156,6 +157,7 @@ pub(crate) fn ensure_open() -> bool {
 /// Starts the default backend: text on standard error. In a forked child, the parent's sinks.
 fn auto_start(control: &mut Held<'_, Control>) -> Result<(), StartError> {
     prepare(control)?;
+    let thread = WriterThread::new()?;
     let mut sinks = SINKS.lock();
     if sinks.is_empty() {
         let sink = ConsoleSink::stderr();
@@ -166,7 +168,8 @@ fn auto_start(control: &mut Held<'_, Control>) -> Result<(), StartError> {
         sinks.adopt();
     }
     drop(sinks);
-    spawn(control, State::AutoStarted, false)
+    open(control, thread, State::AutoStarted, false);
+    Ok(())
 }
 
 /// What every backend needs, once per process. A black box has become the region before.
@@ -187,50 +190,59 @@ fn hook(control: &mut Held<'_, Control>) {
     }
 }
 
-/// Makes the writer's thread and opens the rings.
-fn spawn(control: &mut Held<'_, Control>, state: State, discard: bool) -> Result<(), StartError> {
-    let before = gate::state();
-    let writer = Writer::new(control.idle, discard);
-    let core = control.core;
+/// A thread for the writer, which waits for it; it ends when this is dropped.
+///
+/// Decision: made before anything is given up for it. A take-over that finds out too late that there can be no thread
+/// leaves the calls of threads that have a lane to nobody: they do not look whether a writer runs.
+struct WriterThread {
+    handle: JoinHandle<()>,
+    work: mpsc::Sender<(Box<Writer>, WriterCore)>,
+}
+
+impl WriterThread {
+    fn new() -> Result<Self, StartError> {
+        let (work, comes) = mpsc::channel::<(Box<Writer>, WriterCore)>();
+        let _blocked = SignalsBlocked::now();
+        let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {
+            if let Ok((writer, core)) = comes.recv() {
+                run(*writer, core);
+            }
+        });
+        Ok(WriterThread { handle: spawned.map_err(StartError::Thread)?, work })
+    }
+}
+
+/// The writer's thread, from its work's coming on.
+fn run(writer: Writer, core: WriterCore) {
+    pin(core);
+    if crash::is_armed() {
+        crash::unblock_faults();
+    }
+    // What a sink or the program's error function throws is caught where it is called; this is for
+    // a mistake of our own: waiting callers are let go, and it is said.
+    if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
+        region::totals().workers.store(0, Ordering::Relaxed);
+        region::totals().active_workers.store(0, Ordering::Relaxed);
+        writer::tenure::abandon();
+        set_state(State::Failed);
+        exit::say("kakashi: the writer panicked; records are dropped from now on");
+    }
+    WRITER_RUNS.store(0, Ordering::Release);
+    futex::wake_all(&WRITER_RUNS);
+}
+
+/// Gives the thread its writer and opens the rings.
+fn open(control: &mut Held<'_, Control>, thread: WriterThread, state: State, discard: bool) {
+    let writer = Box::new(Writer::new(control.idle, discard));
     writer::ask_to_stop(Stop::No);
     WRITER_RUNS.store(1, Ordering::Release);
     writer::tenure::begin();
     // Calls may publish from here on; the writer, or a recovery, will find them.
     region::set_end(region::OPEN);
     set_state(state);
-    let blocked = SignalsBlocked::now();
-    let spawned = std::thread::Builder::new().name("kakashi-writer".to_owned()).spawn(move || {
-        pin(core);
-        if crash::is_armed() {
-            crash::unblock_faults();
-        }
-        // What a sink or the program's error function throws is caught where it is called; this is for
-        // a mistake of our own: waiting callers are let go, and it is said.
-        if catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {
-            region::totals().workers.store(0, Ordering::Relaxed);
-            region::totals().active_workers.store(0, Ordering::Relaxed);
-            writer::tenure::abandon();
-            set_state(State::Failed);
-            exit::say("kakashi: the writer panicked; records are dropped from now on");
-        }
-        WRITER_RUNS.store(0, Ordering::Release);
-        futex::wake_all(&WRITER_RUNS);
-    });
-    drop(blocked);
-    match spawned {
-        Ok(handle) => {
-            control.writer = Some(handle);
-            Ok(())
-        }
-        Err(error) => {
-            WRITER_RUNS.store(0, Ordering::Release);
-            writer::tenure::abandon();
-            SINKS.lock().close();
-            // The default backend that was running has left: the next call starts it again.
-            set_state(if before == State::AutoStarted { State::Idle } else { before });
-            Err(StartError::Thread(error))
-        }
-    }
+    // It waits for this, and for nothing else.
+    let _ = thread.work.send((writer, control.core));
+    control.writer = Some(thread.handle);
 }
 
 fn pin(core: WriterCore) {

@@ -4,12 +4,15 @@
 //! There is one backend per process, so that a test that starts one runs in a process of its own
 //! ([`alone`]); what happens at a process's end is a *scenario*, run by [`scenario`] and looked at from
 //! outside.
-#![allow(dead_code)] // each test binary uses a part of this
+#![allow(dead_code, unused_imports, unused_macros)] // each test binary uses a part of this
+
+pub mod ledger;
 
 pub mod black_box;
 
 use std::fs::File;
-use std::io::{self, Read, Seek};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -87,9 +90,30 @@ impl Process {
         self
     }
 
+    /// Gives it another standard output.
+    pub fn stdout(mut self, stdout: impl Into<Stdio>) -> Self {
+        self.command.stdout(stdout);
+        self
+    }
+
     /// Runs it to its end, which it must come to by itself.
-    pub fn run(mut self) -> Ended {
-        let mut child = self.command.spawn().expect("the test binary can be run");
+    pub fn run(self) -> Ended {
+        self.try_run().expect("the test binary can be run")
+    }
+
+    /// The same, with `prepare` run in the new process before it becomes the test binary. An error of `prepare`'s is
+    /// given back.
+    pub fn run_behind(
+        mut self,
+        prepare: impl FnMut() -> io::Result<()> + Send + Sync + 'static,
+    ) -> io::Result<Ended> {
+        // SAFETY: what the tests give makes system calls, and nothing else.
+        unsafe { self.command.pre_exec(prepare) };
+        self.try_run()
+    }
+
+    fn try_run(mut self) -> io::Result<Ended> {
+        let mut child = self.command.spawn()?;
         // `Child::wait` knows no time-out, hence a thread that fires only on a hang.
         let done = Gate::closed();
         let watchdog = std::thread::spawn({
@@ -103,7 +127,7 @@ impl Process {
         });
         let status = wait_unreaped(&mut child, &done);
         watchdog.join().expect("the watchdog does not panic");
-        Ended { status, stdout: read_back(&mut self.stdout), stderr: read_back(&mut self.stderr) }
+        Ok(Ended { status, stdout: read_back(&mut self.stdout), stderr: read_back(&mut self.stderr) })
     }
 }
 
@@ -288,6 +312,16 @@ pub fn number(text: &str, word: &str) -> u64 {
     let at = text.find(word).unwrap_or_else(|| panic!("no {word:?} in {text:?}")) + word.len();
     let end = text[at..].find(|c: char| !c.is_ascii_digit()).map_or(text.len(), |len| at + len);
     text[at..end].parse().unwrap_or_else(|_| panic!("no number behind {word:?} in {text:?}"))
+}
+
+/// A size that the environment can raise: `KAKASHI_RECORDS=100000000` and the like.
+pub fn size(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// Says on standard error, past the test harness, that a test could not be run here, and why.
+pub fn skipped(what: &str, why: impl std::fmt::Display) {
+    let _ = writeln!(io::stderr(), "SKIPPED: {what}: {why}; scripts/faults.sh runs it as root");
 }
 
 /// How many threads of this process have that name.
