@@ -44,7 +44,9 @@ pub(crate) fn push_quoted(out: &mut Out, bytes: &[u8]) {
 /// escaped, too.
 #[inline]
 pub(crate) fn push_name<const N: usize>(out: &mut Out, bytes: &[u8], ends: &[u8; N]) {
-    let plain = |word| ends.iter().fold(unprintable(word) | equal(word, b'\\'), |marks, &end| marks | equal(word, end));
+    let plain = |word| {
+        ends.iter().fold(unprintable(word) | equal(word, b'\\'), |marks, &end| marks | equal(word, end))
+    };
     if all_unmarked(bytes, plain) { out.push(bytes) } else { escape_name(out, bytes, ends) }
 }
 

@@ -185,7 +185,8 @@ pub fn line(bytes: &[u8]) {
     };
     assert_eq!(parts, expected, "{shown:?}");
     // A message leaves a backslash alone: it reads back where there is none.
-    let whole: String = literals.iter().chain(message_values.iter().map(|value| &value.text)).cloned().collect();
+    let whole: String =
+        literals.iter().chain(message_values.iter().map(|value| &value.text)).cloned().collect();
     if !whole.contains('\\') && message_values.iter().all(|value| value.cut == 0) {
         let texts = message_values.iter().zip(&literals[1..]);
         let said = texts.fold(literals[0].clone(), |said, (value, text)| said + &value.text + text);
@@ -217,7 +218,33 @@ fn shown(callsite: &Callsite, bytes: &[u8], head: &LineHead<'_>) -> String {
         let mut out = Out::new(&mut buffer);
         plans.record(&mut cache, &mut out, head.ns, callsite, &record, || head.clone());
         let len = out.len();
-        assert_eq!(String::from_utf8_lossy(&buffer[..len]), line, "a line by plan is the line piece by piece");
+        assert_eq!(
+            String::from_utf8_lossy(&buffer[..len]),
+            line,
+            "a line by plan is the line piece by piece"
+        );
     }
     line
+}
+
+/// The target and the source file of what [`replayed`] makes.
+pub const REPLAYED: (&str, &str) = ("REPLAY", "src/bin/kakashi/replay.rs");
+
+/// The line of a record as `kakashi replay` logs it: a text, with the number of a thread, below 10^9, and the fields
+/// `file`, `line` and `pass`.
+pub fn replayed(text: &str, [thread, file, line, pass]: [u64; 4]) -> String {
+    const fn field(name: &str, value: u8) -> Field<'_> {
+        Field { name, value, in_message: false }
+    }
+    static FIELDS: [Field<'_>; 3] = [field("file", 1), field("line", 2), field("pass", 3)];
+    let (level, (target, source)) = (Level::Info, REPLAYED);
+    static PIECES: [Piece<'_>; 1] = [Piece::Value(0)];
+    let callsite = Callsite::new(level, true, target, source, 46, "{}", &PIECES, &FIELDS, 4);
+    let number = |number: u64| Value { kind: Kind::U64, cell: number, text: String::new(), cut: 0 };
+    let text = Value { kind: Kind::Str, cell: text.len() as u64, text: text.to_owned(), cut: 0 };
+    let mut id = ThreadId { tid: 1, name: [0; 16] };
+    let name = format!("replay-{thread}");
+    id.name[..name.len()].copy_from_slice(name.as_bytes());
+    let head = LineHead { ns: 0, level, target, location: Some((source, 46)), thread: id };
+    shown(&callsite, &record_of(&[text, number(file), number(line), number(pass)]), &head)
 }

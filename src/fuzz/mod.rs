@@ -11,7 +11,7 @@ mod round_trip;
 mod text;
 
 pub use crate::blackbox::fuzz::black_box;
-pub use line::line;
+pub use line::{REPLAYED, line, replayed};
 pub use policies::policies;
 pub use render::{decode, escape, float, tags};
 pub use rings::rings;

@@ -176,4 +176,3 @@ pub fn float(bytes: &[u8]) {
     let len = bytes.len().min(24);
     render(&TEXT, &record_of(Kind::F64, true, len as u8, &bytes[..len], &[]), false);
 }
-

@@ -183,7 +183,11 @@ impl Expected {
         };
         let longest = texts().map(|((text, _), _)| text.len()).max().unwrap_or(0);
         // Texts take whole words.
-        let cap = if fits(longest) { longest } else { (0..=longest).step_by(8).take_while(|&cap| fits(cap)).last()? };
+        let cap = if fits(longest) {
+            longest
+        } else {
+            (0..=longest).step_by(8).take_while(|&cap| fits(cap)).last()?
+        };
         let shown = kept.iter().zip(&self.values).map(|(&(text, cut), value)| match value.how {
             How::Fixed => (text.to_owned(), 0),
             _ => {
@@ -307,7 +311,8 @@ impl<C: ChannelSpec> Lane<C> {
             }
             // SAFETY: a run is that many readable bytes.
             let bytes = unsafe { core::slice::from_raw_parts(run.start, run.len) };
-            let frame = Frame(u64::from_le_bytes(*bytes.first_chunk().expect("a run begins with a frame word")));
+            let frame =
+                Frame(u64::from_le_bytes(*bytes.first_chunk().expect("a run begins with a frame word")));
             if !frame.is_filler() {
                 let frame = &bytes[..frame.slots() * run.slot_bytes - C::PREFIX];
                 self.check(frame);
@@ -325,8 +330,13 @@ impl<C: ChannelSpec> Lane<C> {
         assert_eq!(bytes[8..16], tick.to_le_bytes());
         assert!(!self.shared || record.thread() == THREAD);
         let location = Some((callsite.file(), callsite.line()));
-        let head =
-            LineHead { ns: 0, level: callsite.level(), target: callsite.module_path(), location, thread: THREAD };
+        let head = LineHead {
+            ns: 0,
+            level: callsite.level(),
+            target: callsite.module_path(),
+            location,
+            thread: THREAD,
+        };
         let expected = format!(
             "1970-01-01T00:00:00.000000000Z INFO  {} {}:{} [round-trip] {line}\n",
             callsite.module_path(),
@@ -397,7 +407,13 @@ lanes! {
 }
 
 impl Lanes {
-    fn expect(&self, input: &mut Input<'_>, message: String, fields: &'static [&'static str], values: Vec<Told>) {
+    fn expect(
+        &self,
+        input: &mut Input<'_>,
+        message: String,
+        fields: &'static [&'static str],
+        values: Vec<Told>,
+    ) {
         // A lane's own memory, that of a nested call, or hardly any.
         let arena = match input.byte() {
             0..128 => 64 * 1024,
@@ -440,7 +456,8 @@ pub fn round_trip(bytes: &[u8]) {
 }
 
 const STATEMENTS: [fn(&Lanes, &mut Input<'_>); 14] = [
-    unsigned, signed, wide, floats, small, texts, owned, options, displayed, specs, many, repeated, plain, no_values,
+    unsigned, signed, wide, floats, small, texts, owned, options, displayed, specs, many, repeated, plain,
+    no_values,
 ];
 
 fn unsigned(lanes: &Lanes, input: &mut Input<'_>) {
@@ -480,7 +497,12 @@ fn small(lanes: &Lanes, input: &mut Input<'_>) {
 fn texts(lanes: &Lanes, input: &mut Input<'_>) {
     let (a, n, b, c) = (input.text(), input.number() as u32, input.text(), input.text());
     let (a, b) = (a.as_str(), b.as_str());
-    lanes.expect(input, format!("{a}|{n}|{b}"), &["c"], vec![a.told(), n.told(), b.told(), c.as_str().told()]);
+    lanes.expect(
+        input,
+        format!("{a}|{n}|{b}"),
+        &["c"],
+        vec![a.told(), n.told(), b.told(), c.as_str().told()],
+    );
     say!(*lanes, "{a}|{}|{}", n, b, c = c);
 }
 
@@ -538,16 +560,48 @@ fn many(lanes: &Lanes, input: &mut Input<'_>) {
     let mut values: Vec<Told> = n.iter().map(Tell::told).collect();
     values.extend([a.as_str().told(), b.as_str().told()]);
     values.extend(n[..14].iter().map(|n| (*n as u16).told()));
-    let message =
-        n.map(|n| n.to_string()).join(" ") + " " + &a + &b + &n.map(|n| (n as u16).to_string())[..14].join("");
+    let message = n.map(|n| n.to_string()).join(" ")
+        + " "
+        + &a
+        + &b
+        + &n.map(|n| (n as u16).to_string())[..14].join("");
     lanes.expect(input, message, &[], values);
     let u = n.map(|n| n as u16);
     say!(
         *lanes,
         "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}",
-        n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7], n[8], n[9], n[10], n[11], n[12], n[13], n[14], n[15],
-        a, b,
-        u[0], u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13]
+        n[0],
+        n[1],
+        n[2],
+        n[3],
+        n[4],
+        n[5],
+        n[6],
+        n[7],
+        n[8],
+        n[9],
+        n[10],
+        n[11],
+        n[12],
+        n[13],
+        n[14],
+        n[15],
+        a,
+        b,
+        u[0],
+        u[1],
+        u[2],
+        u[3],
+        u[4],
+        u[5],
+        u[6],
+        u[7],
+        u[8],
+        u[9],
+        u[10],
+        u[11],
+        u[12],
+        u[13]
     );
 }
 

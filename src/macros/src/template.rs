@@ -300,4 +300,5 @@ impl<'a> Parser<'a> {
 }
 
 #[cfg(test)]
+#[path = "template/tests.rs"] // the same whoever includes this file
 mod tests;
