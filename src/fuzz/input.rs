@@ -1,26 +1,35 @@
 //! An input, read from its front as values. Behind its end all is zero, so that every input means something.
 #![forbid(unsafe_code)]
 
-/// The longest text, in bytes.
-const LONGEST: usize = 80_000;
+/// A text that is long beside a slot, in bytes.
+const LONG: usize = 2_000;
 
-pub(super) struct Input<'b>(pub(super) &'b [u8]);
+pub(super) struct Input<'b> {
+    rest: &'b [u8],
+    /// The longest text, in bytes.
+    longest: usize,
+}
 
 impl<'b> Input<'b> {
+    /// Texts have up to 2,000 bytes; one in 256 that a fuzzer begins with has up to `longest`.
+    pub(super) fn new(bytes: &'b [u8], longest: usize) -> Self {
+        Input { rest: bytes, longest }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.rest.is_empty()
     }
 
     pub(super) fn byte(&mut self) -> u8 {
-        let Some((&first, rest)) = self.0.split_first() else { return 0 };
-        self.0 = rest;
+        let Some((&first, rest)) = self.rest.split_first() else { return 0 };
+        self.rest = rest;
         first
     }
 
     /// As many bytes as there are, `count` at most.
     pub(super) fn bytes(&mut self, count: usize) -> &'b [u8] {
-        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_at(count.min(self.rest.len()));
+        self.rest = rest;
         taken
     }
 
@@ -58,6 +67,7 @@ impl<'b> Input<'b> {
         }
         let count = self.byte();
         let piece = String::from_utf8_lossy(self.bytes(count.into()));
-        piece.repeat((1 << (how - 240)).min(LONGEST / piece.len().max(1)))
+        let longest = if how == u8::MAX { self.longest } else { LONG };
+        piece.repeat((1 << (how - 240)).min(longest / piece.len().max(1)))
     }
 }

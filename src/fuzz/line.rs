@@ -127,7 +127,7 @@ fn last_field(text: &str) -> Option<(&str, &str, &str, u32)> {
 
 /// Any line: its head, its message and its fields are told apart and read back as they were.
 pub fn line(bytes: &[u8]) {
-    let mut input = Input(bytes);
+    let mut input = Input::new(bytes, 2_000);
     let ns = input.number() as i64;
     let level = LEVELS[usize::from(input.byte()) % LEVELS.len()];
     let (target, file, at) = (Lent::new(input.text()), Lent::new(input.text()), input.number() as u32);

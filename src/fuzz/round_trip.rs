@@ -231,6 +231,7 @@ struct Lane<C: ChannelSpec> {
     plans: Plans,
     cache: LineCache,
     shared: bool,
+    room: Vec<u8>,
     waiting: VecDeque<(&'static Callsite, u64, u16, String)>,
     // Behind the halves: dropped last.
     _ring: Lent<C::Ring>,
@@ -242,8 +243,8 @@ impl<C: ChannelSpec> Lane<C> {
         // SAFETY: the halves are dropped before the ring.
         let lent = unsafe { ring.get() };
         let (producer, consumer) = (lent.producer(), lent.consumer());
-        let (plans, cache, waiting) = (Plans::new(), LineCache::new(), VecDeque::new());
-        Lane { producer, consumer, plans, cache, shared, waiting, _ring: ring }
+        let (plans, cache, room, waiting) = (Plans::new(), LineCache::new(), Vec::new(), VecDeque::new());
+        Lane { producer, consumer, plans, cache, shared, room, waiting, _ring: ring }
     }
 
     /// Steps over so many slots, so that what follows lies anywhere in the ring.
@@ -258,9 +259,14 @@ impl<C: ChannelSpec> Lane<C> {
     }
 
     /// One call, as `hot` makes it.
-    fn log<A: Args>(&mut self, callsite: &'static Callsite, args: &A, expected: &Expected) {
-        let mut memory = vec![0; expected.arena];
-        let arena = Arena::new(&mut memory);
+    fn log<A: Args>(
+        &mut self,
+        callsite: &'static Callsite,
+        args: &A,
+        expected: &Expected,
+        memory: &mut [u8],
+    ) {
+        let arena = Arena::new(&mut memory[..expected.arena]);
         let values = args.ready(&arena);
         let header = if self.shared { SHARED_HEADER } else { HEADER };
         let at = Offsets::new::<A::Ready<'_>>(C::Encoding::PREFORMATTED, header);
@@ -343,23 +349,26 @@ impl<C: ChannelSpec> Lane<C> {
             callsite.file(),
             callsite.line()
         );
-        let mut room = vec![0; expected.len() + 64 * 1024];
-        let mut out = Out::new(&mut room);
-        format::record(&mut self.cache, &mut out, &head, callsite.statement(), &record, self.shared);
-        let len = out.len();
-        assert_eq!(String::from_utf8_lossy(&room[..len]), expected);
-        if !self.shared {
-            // As wide as the writer has it, or as narrow as the line itself.
-            for room in [4 * bytes.len() + 1024, expected.len()] {
-                let mut room = vec![0; room.max(expected.len())];
-                let mut out = Out::new(&mut room);
+        // As wide as the writer has it, or as narrow as the line itself.
+        let wide = (4 * bytes.len() + 1024).max(expected.len());
+        self.room.resize(self.room.len().max(wide), 0);
+        for room in [wide, wide, expected.len()] {
+            let mut out = Out::new(&mut self.room[..room]);
+            format::record(&mut self.cache, &mut out, &head, callsite.statement(), &record, self.shared);
+            let len = out.len();
+            assert_eq!(String::from_utf8_lossy(&self.room[..len]), expected);
+            if !self.shared {
+                let mut out = Out::new(&mut self.room[..room]);
                 self.plans.record(&mut self.cache, &mut out, head.ns, callsite, &record, || head.clone());
                 let len = out.len();
-                assert_eq!(String::from_utf8_lossy(&room[..len]), expected);
+                assert_eq!(String::from_utf8_lossy(&self.room[..len]), expected);
             }
         }
     }
 }
+
+/// Room of a lane for what `core::fmt` makes.
+const ARENA: usize = 64 * 1024;
 
 /// A lane of each kind, and what the next call should come to.
 pub(super) struct Lanes {
@@ -370,12 +379,13 @@ pub(super) struct Lanes {
 macro_rules! lanes {
     ($($name:ident: Channel<$bytes:literal, $slots:literal, 1, $policy:ty, $encoding:ty>, $ring:ident, $shared:literal;)*) => {
         struct All {
+            memory: Vec<u8>,
             $($name: Lane<Channel<$bytes, $slots, 1, $policy, $encoding>>,)*
         }
 
         impl All {
             fn new() -> Self {
-                All { $($name: Lane::new($ring::new_boxed(), $shared),)* }
+                All { memory: Vec::new(), $($name: Lane::new($ring::new_boxed(), $shared),)* }
             }
 
             fn turn(&mut self, slots: usize) {
@@ -383,7 +393,10 @@ macro_rules! lanes {
             }
 
             fn log<A: Args>(&mut self, callsite: &'static Callsite, args: &A, expected: &Expected) {
-                $(self.$name.log(callsite, args, expected);)*
+                let mut memory = core::mem::take(&mut self.memory);
+                memory.resize(ARENA, 0);
+                $(self.$name.log(callsite, args, expected, &mut memory);)*
+                self.memory = memory;
             }
 
             fn read(&mut self) {
@@ -416,7 +429,7 @@ impl Lanes {
     ) {
         // A lane's own memory, that of a nested call, or hardly any.
         let arena = match input.byte() {
-            0..128 => 64 * 1024,
+            0..128 => ARENA,
             128..160 => 512,
             room => usize::from(room - 160),
         };
@@ -441,7 +454,8 @@ pub(super) fn log<A: Args>(lanes: &Lanes, callsite: &'static Callsite, args: A) 
 
 /// The first byte says where in their rings the lanes begin; then come statements, each with its values.
 pub fn round_trip(bytes: &[u8]) {
-    let mut input = Input(bytes);
+    // More than a record holds.
+    let mut input = Input::new(bytes, 80_000);
     let lanes = Lanes { all: RefCell::new(All::new()), expected: RefCell::new(None) };
     lanes.all.borrow_mut().turn(input.byte().into());
     while !input.is_empty() {
