@@ -8,7 +8,9 @@ mod policies;
 mod render;
 mod rings;
 mod round_trip;
+mod statements;
 mod text;
+mod told;
 
 pub use crate::blackbox::fuzz::black_box;
 pub use line::{REPLAYED, line, replayed};

@@ -130,9 +130,9 @@ fn look(consumer: &mut dyn Consumer, prefix: usize, evicted: &mut u64) -> Option
 /// The frames that lie next to each other, from the one at hand on, fillers included; their payload is checked.
 fn whole_run(consumer: &mut dyn Consumer) -> Vec<(u64, Option<u64>)> {
     let run = consumer.run();
-    // SAFETY: a run is that many readable bytes, in whole words, of which an empty one has none.
     let mut words = match run.len {
         0 => &[][..],
+        // SAFETY: a run is that many readable bytes, in whole words.
         len => unsafe { core::slice::from_raw_parts(run.start.cast::<u64>(), len / 8) },
     };
     let mut seen = Vec::new();

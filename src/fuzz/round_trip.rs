@@ -5,16 +5,17 @@
 //! what a program runs. What is expected is computed from the values' own `Display` and `Debug`, the template as
 //! `format!` reads it, and the table of sizes in `record.rs`.
 
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::fmt::{self, Write as _};
+use std::fmt::Write as _;
 
 use super::input::Input;
 use super::lent::Lent;
+use super::statements::STATEMENTS;
 use super::text::{escaped, quoted};
+use super::told::{Expected, Told};
 use crate::arg::{Arena, Args, Deferred, Encoding, Offsets, Preformatted, Values};
-use crate::callsite::{Callsite, Piece};
+use crate::callsite::Callsite;
 use crate::channel::{Channel, ChannelSpec};
 use crate::format::{self, LineCache, LineHead, Out, Plans};
 use crate::lane::ThreadId;
@@ -44,181 +45,6 @@ pub(super) mod front {
                 true
             }
         }
-    }
-}
-
-/// A log statement of a program.
-macro_rules! say {
-    ($lanes:expr, $($statement:tt)*) => {
-        kakashi_log_macros::emit! { (crate::__fuzz::round_trip::front) on Info ($lanes, $($statement)*) }
-    };
-}
-
-/// A value by what it shows, and by the bytes that it takes.
-#[derive(Clone, Debug)]
-struct Told {
-    text: String,
-    /// Bytes of its cell, by whether it is preformatted.
-    cell: [usize; 2],
-    how: How,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum How {
-    /// As it is, whatever room there is.
-    Fixed,
-    /// A text of the program's.
-    Text,
-    /// A text that `core::fmt` makes in the arena.
-    Formatted,
-}
-
-trait Tell: fmt::Display {
-    const CELL: [usize; 2];
-    const HOW: How = How::Fixed;
-
-    fn told(&self) -> Told {
-        Told { text: self.to_string(), cell: Self::CELL, how: Self::HOW }
-    }
-}
-
-macro_rules! tell {
-    ($($type:ty: $cell:expr;)*) => {$(
-        impl Tell for $type {
-            const CELL: [usize; 2] = $cell;
-        }
-    )*};
-}
-
-// Deferred, preformatted.
-tell! {
-    bool: [0, 0];
-    char: [8, 8];
-    u8: [8, 8];
-    i8: [8, 8];
-    u16: [8, 8];
-    i16: [8, 8];
-    u32: [8, 16];
-    i32: [8, 16];
-    u64: [8, 24];
-    i64: [8, 24];
-    usize: [8, 24];
-    isize: [8, 24];
-    u128: [16, 40];
-    i128: [16, 40];
-    f32: [8, 24];
-    f64: [8, 24];
-}
-
-impl Tell for str {
-    const CELL: [usize; 2] = [8, 8];
-    const HOW: How = How::Text;
-}
-
-/// A value that is there only sometimes: its cell always is.
-fn optional<T: Tell>(value: &Option<T>) -> Told {
-    match value {
-        Some(value) => value.told(),
-        None => Told { text: "None".to_owned(), cell: T::CELL, how: How::Fixed },
-    }
-}
-
-/// What `core::fmt` makes of a value.
-fn formatted(text: String) -> Told {
-    Told { text, cell: [8, 8], how: How::Formatted }
-}
-
-/// Has no type of ours, and writes piece by piece.
-struct Pieces<'a>(&'a str, bool);
-
-impl fmt::Display for Pieces<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.split_inclusive(' ').try_for_each(|piece| f.write_str(piece))?;
-        if self.1 { Err(fmt::Error) } else { Ok(()) }
-    }
-}
-
-impl Pieces<'_> {
-    /// What a line says of it: `format!` would panic where it fails.
-    fn said(&self) -> String {
-        format!("{}{}", self.0, if self.1 { "<fmt::Error>" } else { "" })
-    }
-}
-
-/// What a line should say.
-struct Expected {
-    /// The message as `format!` makes it.
-    message: String,
-    /// Names of the fields behind it.
-    fields: &'static [&'static str],
-    /// The values in the record's order.
-    values: Vec<Told>,
-    /// Room for what `core::fmt` makes.
-    arena: usize,
-    tick: u64,
-    logger: u16,
-}
-
-impl Expected {
-    /// The values as far as they are kept, with the bytes that are missing: first where they are formatted, then by
-    /// the record's most bytes for a text. `None` when even without texts there is no room.
-    fn kept<C: ChannelSpec>(&self, shared: bool) -> Option<Vec<(String, usize)>> {
-        let mut room = self.arena;
-        let kept = self.values.iter().map(|value| match value.how {
-            How::Formatted => {
-                let text = &value.text[..value.text.floor_char_boundary(room)];
-                room -= text.len();
-                (text, value.text.len() - text.len())
-            }
-            _ => (&value.text[..], 0),
-        });
-        let kept: Vec<_> = kept.collect();
-        let most_slots = (68 * 1024 + C::PREFIX).div_ceil(C::SLOT_BYTES).min(C::SLOTS / 2);
-        let cells = self.values.iter().map(|value| value.cell[usize::from(C::Encoding::PREFORMATTED)]);
-        let fixed = if shared { 40 } else { 16 } + self.values.len().div_ceil(4) * 8 + cells.sum::<usize>();
-        let room = (most_slots * C::SLOT_BYTES).checked_sub(C::PREFIX + fixed)?;
-        let texts = || kept.iter().zip(&self.values).filter(|(_, value)| value.how != How::Fixed);
-        let fits = |cap: usize| {
-            texts().map(|((text, _), _)| text.len().min(cap).next_multiple_of(8)).sum::<usize>() <= room
-        };
-        let longest = texts().map(|((text, _), _)| text.len()).max().unwrap_or(0);
-        // Texts take whole words.
-        let cap = if fits(longest) {
-            longest
-        } else {
-            (0..=longest).step_by(8).take_while(|&cap| fits(cap)).last()?
-        };
-        let shown = kept.iter().zip(&self.values).map(|(&(text, cut), value)| match value.how {
-            How::Fixed => (text.to_owned(), 0),
-            _ => {
-                let short = &text[..text.floor_char_boundary(cap)];
-                (short.to_owned(), cut + text.len() - short.len())
-            }
-        });
-        Some(shown.collect())
-    }
-
-    /// The line's message and fields, of values as far as they were kept.
-    fn text(&self, callsite: &Callsite, kept: &[(String, usize)]) -> String {
-        let statement = callsite.statement();
-        let value = |at: u8, show: fn(&str) -> String| {
-            let (text, cut) = &kept[usize::from(at)];
-            let mark = if *cut == 0 { String::new() } else { format!("…[+{cut} bytes]") };
-            show(text) + &mark
-        };
-        let mut line = String::new();
-        for piece in statement.pieces {
-            match *piece {
-                Piece::Literal(text) => line += &escaped(text),
-                Piece::Value(at) => line += &value(at, escaped),
-            }
-        }
-        let fields = statement.fields.iter().filter(|field| !field.in_message);
-        for (field, name) in fields.zip(self.fields) {
-            assert_eq!(field.name, *name);
-            line += &format!(" {name}={}", value(field.value, quoted));
-        }
-        line
     }
 }
 
@@ -349,16 +175,16 @@ impl<C: ChannelSpec> Lane<C> {
             callsite.file(),
             callsite.line()
         );
-        // As wide as the writer has it, or as narrow as the line itself.
-        let wide = (4 * bytes.len() + 1024).max(expected.len());
+        // As wide as the writer has it, or as narrow as the line itself; by plan, with room behind it for a pen.
+        let wide = 4 * bytes.len() + 1024 + expected.len();
         self.room.resize(self.room.len().max(wide), 0);
-        for room in [wide, wide, expected.len()] {
+        for (room, for_plan) in [(wide, wide), (wide, wide), (expected.len(), expected.len() + PEN)] {
             let mut out = Out::new(&mut self.room[..room]);
             format::record(&mut self.cache, &mut out, &head, callsite.statement(), &record, self.shared);
             let len = out.len();
             assert_eq!(String::from_utf8_lossy(&self.room[..len]), expected);
             if !self.shared {
-                let mut out = Out::new(&mut self.room[..room]);
+                let mut out = Out::new(&mut self.room[..for_plan]);
                 self.plans.record(&mut self.cache, &mut out, head.ns, callsite, &record, || head.clone());
                 let len = out.len();
                 assert_eq!(String::from_utf8_lossy(&self.room[..len]), expected);
@@ -366,6 +192,9 @@ impl<C: ChannelSpec> Lane<C> {
         }
     }
 }
+
+/// More than a plan's pen is asked for at a time.
+const PEN: usize = 512;
 
 /// Room of a lane for what `core::fmt` makes.
 const ARENA: usize = 64 * 1024;
@@ -420,7 +249,7 @@ lanes! {
 }
 
 impl Lanes {
-    fn expect(
+    pub(super) fn expect(
         &self,
         input: &mut Input<'_>,
         message: String,
@@ -467,173 +296,4 @@ pub fn round_trip(bytes: &[u8]) {
         }
     }
     lanes.all.borrow_mut().read();
-}
-
-const STATEMENTS: [fn(&Lanes, &mut Input<'_>); 14] = [
-    unsigned, signed, wide, floats, small, texts, owned, options, displayed, specs, many, repeated, plain,
-    no_values,
-];
-
-fn unsigned(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c) = (input.number() as u8, input.number() as u16, input.number() as u32);
-    let (d, e) = (input.number() as u64, input.number() as usize);
-    let values = vec![a.told(), b.told(), c.told(), d.told(), e.told()];
-    lanes.expect(input, format!("{a} {b}{c}/{d}"), &["e"], values);
-    say!(*lanes, "{} {}{}/{d}", a, b, c, d = d, e = e);
-}
-
-fn signed(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c) = (input.number() as i8, input.number() as i16, input.number() as i32);
-    let (d, e) = (input.number() as i64, input.number() as isize);
-    let values = vec![a.told(), b.told(), c.told(), d.told(), e.told()];
-    lanes.expect(input, format!("{{{a}}}{b} {c}…{d}"), &["e.f"], values);
-    say!(*lanes, "{{{}}}{} {}…{}", a, b, c, d, e.f = e);
-}
-
-fn wide(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b) = (input.number(), input.number() as i128);
-    lanes.expect(input, format!("{a} {b}"), &[], vec![a.told(), b.told()]);
-    say!(*lanes, "{} {}", a, b);
-}
-
-fn floats(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c, d) = (input.double(), input.double() as f32, input.double(), input.double() as f32);
-    lanes.expect(input, format!("{a} {b}"), &["c", "d"], vec![a.told(), b.told(), c.told(), d.told()]);
-    say!(*lanes, "{a} {}", b, c = c, d = d);
-}
-
-fn small(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c, d) = (input.flag(), input.char(), input.char(), input.flag());
-    lanes.expect(input, format!("{a}{b}"), &["c", "d"], vec![a.told(), b.told(), c.told(), d.told()]);
-    say!(*lanes, "{}{}", a, b, c = c, d = d);
-}
-
-fn texts(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, n, b, c) = (input.text(), input.number() as u32, input.text(), input.text());
-    let (a, b) = (a.as_str(), b.as_str());
-    lanes.expect(
-        input,
-        format!("{a}|{n}|{b}"),
-        &["c"],
-        vec![a.told(), n.told(), b.told(), c.as_str().told()],
-    );
-    say!(*lanes, "{a}|{}|{}", n, b, c = c);
-}
-
-fn owned(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c, d) = (input.text(), input.text(), input.text(), input.number() as i64);
-    let values = vec![a.as_str().told(), b.as_str().told(), c.as_str().told(), d.told(), d.told()];
-    lanes.expect(input, format!("{a}{b}"), &["c", "d", "e"], values);
-    let (a, b, c) = (a.into_boxed_str(), std::sync::Arc::<str>::from(b), Cow::<str>::Owned(c));
-    say!(*lanes, "{}{}", a, b, c = c, d = Box::new(d), e = &&d);
-}
-
-fn options(lanes: &Lanes, input: &mut Input<'_>) {
-    let (some, text) = (input.byte(), input.text());
-    let a = (some & 1 != 0).then(|| input.number() as i64);
-    let b = (some & 2 != 0).then(|| input.double());
-    let c = (some & 4 != 0).then_some(text.as_str());
-    let d = (some & 8 != 0).then(|| input.number());
-    let e = (some & 16 != 0).then(|| input.char());
-    let f = (some & 32 != 0).then_some(true);
-    let c_told = c.map_or(Told { text: "None".to_owned(), cell: [8, 8], how: How::Fixed }, str::told);
-    let values = vec![optional(&a), optional(&b), c_told, optional(&d), optional(&e), optional(&f)];
-    lanes.expect(input, "options".to_owned(), &["a", "b", "c", "d", "e", "f"], values);
-    say!(*lanes, "options", a = a, b = b, c = c, d = d, e = e, f = f);
-}
-
-fn displayed(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c, fails) = (input.text(), input.text(), input.text(), input.flag());
-    let (a, b) = (Pieces(&a, fails), Pieces(&b, false));
-    let c = Some(c);
-    let values = vec![formatted(a.said()), formatted(b.said()), formatted(format!("{c:?}")), 7_u8.told()];
-    lanes.expect(input, format!("{}, {b}", a.said()), &["c", "n"], values);
-    say!(*lanes, "{}, {}", a, b, c = ?c, n = 7_u8);
-}
-
-fn specs(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c, d) = (input.text(), input.number() as i64, input.double(), input.char());
-    let (width, precision) = (usize::from(input.byte()), usize::from(input.byte() % 32));
-    let message = format!("{a:?} {b:>+width$} {c:*^9.precision$e} {d:?} {b:#x} {a:.precision$} {:010.3}", c);
-    let values = [
-        format!("{a:?}"),
-        format!("{b:>+width$}"),
-        format!("{c:*^9.precision$e}"),
-        format!("{d:?}"),
-        format!("{b:#x}"),
-        format!("{a:.precision$}"),
-        format!("{c:010.3}"),
-    ];
-    lanes.expect(input, message, &[], values.map(formatted).to_vec());
-    say!(*lanes, "{a:?} {b:>+width$} {c:*^9.precision$e} {d:?} {b:#x} {a:.precision$} {:010.3}", c);
-}
-
-fn many(lanes: &Lanes, input: &mut Input<'_>) {
-    let n: [i32; 16] = core::array::from_fn(|_| input.number() as i32);
-    let (a, b) = (input.text(), input.text());
-    let mut values: Vec<Told> = n.iter().map(Tell::told).collect();
-    values.extend([a.as_str().told(), b.as_str().told()]);
-    values.extend(n[..14].iter().map(|n| (*n as u16).told()));
-    let message = n.map(|n| n.to_string()).join(" ")
-        + " "
-        + &a
-        + &b
-        + &n.map(|n| (n as u16).to_string())[..14].join("");
-    lanes.expect(input, message, &[], values);
-    let u = n.map(|n| n as u16);
-    say!(
-        *lanes,
-        "{} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {} {}{}{}{}{}{}{}{}{}{}{}{}{}{}{}{}",
-        n[0],
-        n[1],
-        n[2],
-        n[3],
-        n[4],
-        n[5],
-        n[6],
-        n[7],
-        n[8],
-        n[9],
-        n[10],
-        n[11],
-        n[12],
-        n[13],
-        n[14],
-        n[15],
-        a,
-        b,
-        u[0],
-        u[1],
-        u[2],
-        u[3],
-        u[4],
-        u[5],
-        u[6],
-        u[7],
-        u[8],
-        u[9],
-        u[10],
-        u[11],
-        u[12],
-        u[13]
-    );
-}
-
-/// What no plan can hold: a value twice, and out of its order.
-fn repeated(lanes: &Lanes, input: &mut Input<'_>) {
-    let (a, b, c) = (input.text(), input.number() as u64, input.text());
-    let values = vec![b.told(), a.as_str().told(), formatted(format!("{a:?}")), c.as_str().told()];
-    lanes.expect(input, format!("{b}{a}{b} {a:?}"), &["c"], values);
-    say!(*lanes, "{1}{0}{1} {0:?}", a, b, c = c);
-}
-
-fn plain(lanes: &Lanes, input: &mut Input<'_>) {
-    let a = input.text();
-    lanes.expect(input, a.clone(), &["a"], vec![a.as_str().told(), formatted(a.clone())]);
-    say!(*lanes, "{}", a, a = %a);
-}
-
-fn no_values(lanes: &Lanes, input: &mut Input<'_>) {
-    lanes.expect(input, "line\nend \u{1b}[0m {} \u{202e}".to_owned(), &[], Vec::new());
-    say!(*lanes, "line\nend \u{1b}[0m {{}} \u{202e}");
 }
