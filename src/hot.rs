@@ -43,7 +43,7 @@ fn bytes<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usiz
 }
 
 #[inline(always)]
-fn slots<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usize {
+pub(crate) fn slots<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usize {
     bytes::<C, V>(values, at, cap).div_ceil(C::SLOT_BYTES)
 }
 
@@ -52,7 +52,7 @@ fn slots<C: ChannelSpec, V: Values>(values: &V, at: Offsets, cap: usize) -> usiz
 /// # Safety
 /// The grant has `slots(values, at, cap)` slots.
 #[inline(always)]
-unsafe fn fill<C: ChannelSpec, V: Values, P: ProducerHalf>(
+pub(crate) unsafe fn fill<C: ChannelSpec, V: Values, P: ProducerHalf>(
     grant: Grant<'_, P>,
     tick: u64,
     user: u64,
@@ -166,7 +166,7 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
 }
 
 /// The longest that a text may be for the record to fit: `UNCAPPED` when all fit as they are.
-fn cap<C: ChannelSpec, V: Values>(values: &V, at: Offsets) -> Option<usize> {
+pub(crate) fn cap<C: ChannelSpec, V: Values>(values: &V, at: Offsets) -> Option<usize> {
     let fits = |cap| slots::<C, V>(values, at, cap) <= C::MAX_SLOTS;
     if fits(UNCAPPED) {
         return Some(UNCAPPED);

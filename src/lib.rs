@@ -165,7 +165,7 @@ static ENSURE_OPEN: fn() -> bool = backend::ensure_open;
 
 #[cfg(all(feature = "fuzzing", not(kakashi_loom)))]
 #[doc(hidden)]
-#[path = "fuzz.rs"]
+#[path = "fuzz/mod.rs"]
 pub mod __fuzz;
 
 /// Reading black boxes: what the command-line tool calls. Not for use by hand: it changes without notice.

@@ -6,7 +6,8 @@
 //!
 //! Decision: [`push_escaped`] leaves a backslash alone, so that paths and regular expressions stay
 //! readable; its output cannot be turned back where a value holds an escape's text. [`push_quoted`]
-//! doubles it within quotes, and can.
+//! doubles it within quotes, and can. [`push_name`] writes it as `\x5c`, and what would end the name likewise, so that a
+//! line can be taken apart whatever its logger, its thread and its fields are called.
 //!
 //! Decision: printable ASCII is found eight bytes at a time and copied in bulk. In other text the
 //! three lead bytes that a hazard can have (C2, D8, E2) are looked for in the same way, so that
@@ -38,6 +39,32 @@ pub(crate) fn push_quoted(out: &mut Out, bytes: &[u8]) {
         quote(out, bytes);
     }
 }
+
+/// Appends `bytes` as a part of a line that one of `ends`, printable ASCII, would end: these and backslashes are
+/// escaped, too.
+#[inline]
+pub(crate) fn push_name<const N: usize>(out: &mut Out, bytes: &[u8], ends: &[u8; N]) {
+    let plain = |word| {
+        ends.iter().fold(unprintable(word) | equal(word, b'\\'), |marks, &end| marks | equal(word, end))
+    };
+    if all_unmarked(bytes, plain) { out.push(bytes) } else { escape_name(out, bytes, ends) }
+}
+
+#[cold]
+fn escape_name(out: &mut Out, bytes: &[u8], ends: &[u8]) {
+    let is_end = |byte: &u8| *byte == b'\\' || ends.contains(byte);
+    for piece in bytes.split_inclusive(is_end) {
+        match piece.split_last().filter(|(last, _)| is_end(last)) {
+            Some((&end, before)) => {
+                push_escaped(out, before);
+                out.push(&[b'\\', b'x', HEX[usize::from(end >> 4)], HEX[usize::from(end & 0xF)]]);
+            }
+            None => push_escaped(out, piece),
+        }
+    }
+}
+
+const HEX: &[u8; 16] = b"0123456789abcdef";
 
 /// Length of the character at `at` if it must be escaped, else 0. Of UTF-8, `at` may be any byte.
 #[inline]
@@ -101,7 +128,6 @@ fn escape_text<const QUOTED: bool>(out: &mut Out, text: &str) {
 }
 
 fn push_escape(out: &mut Out, hazard: &str) {
-    const HEX: &[u8; 16] = b"0123456789abcdef";
     let char = hazard.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
     let digit = |shift: u32| HEX[(char as usize >> shift) & 0xF];
     match char {
@@ -342,6 +368,22 @@ mod tests {
             assert_eq!(quoted(value.as_bytes()), text);
         }
         assert_eq!(quoted(b"a\xFFb"), "\"a\u{FFFD}b\"");
+    }
+
+    #[test]
+    fn names_end_where_they_should() {
+        let name = |bytes: &[u8]| written(|out, bytes| push_name(out, bytes, b" ="), bytes);
+        for (text, shown) in [
+            ("", ""),
+            ("a::b", "a::b"),
+            ("a b", r"a\x20b"),
+            ("long enough=for\\words", r"long\x20enough\x3dfor\x5cwords"),
+            (" \n=\u{85}é", r"\x20\n\x3d\u{85}é"),
+            ("[main] ", r"[main]\x20"),
+        ] {
+            assert_eq!(name(text.as_bytes()), shown);
+        }
+        assert_eq!(name(b"a\xFF b"), "a\u{FFFD}\\x20b");
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! From records to lines.
 //!
 //! A text line is `time LEVEL target file:line [thread] message key=value ...`, one line whatever the
-//! values hold: what could end a line or drive a terminal is escaped (`escape.rs`).
+//! values hold: what could end a line or drive a terminal is escaped (`escape.rs`). So it can be taken apart, whatever
+//! logger, file and thread are called: the target ends at a space, the file at ` [`, the thread at `] `. What of a
+//! message's text looks like a field cannot be told from one, unless the statement's fields are known: these are read
+//! from the line's end.
 
 mod escape;
 mod float;
@@ -14,8 +17,8 @@ use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
 use crate::record::{MAX_VALUES, Record, Value};
-use escape::push_quoted;
 pub(crate) use escape::{MAX_EXPANSION, push_escaped};
+use escape::{push_name, push_quoted};
 pub(crate) use out::Out;
 pub(crate) use plan::Plans;
 use timestamp::Timestamp;
@@ -120,18 +123,18 @@ fn push_origin(out: &mut Out<'_>, head: &LineHead<'_>) {
         Level::Debug => b" DEBUG ",
         Level::Trace => b" TRACE ",
     });
-    push_escaped(out, head.target.as_bytes());
+    push_name(out, head.target.as_bytes(), b" ");
     match head.location {
         Some((file, line)) => {
             out.push_byte(b' ');
-            push_escaped(out, file.as_bytes());
+            push_name(out, file.as_bytes(), b"[");
             out.push_byte(b':');
             out.push_u64(line as u64);
         }
         None => out.push(b" -"),
     }
     out.push(b" [");
-    push_escaped(out, head.thread.name());
+    push_name(out, head.thread.name(), b"]");
     out.push(b"] ");
 }
 
@@ -156,11 +159,16 @@ fn push_message<'r>(
     for field in statement.fields {
         if !field.in_message {
             out.push_byte(b' ');
-            push_escaped(out, field.name.as_bytes());
+            push_field_name(out, field.name);
             out.push_byte(b'=');
             push_value(out, values.get(field.value as usize).unwrap_or(&Value::Damaged), push_quoted);
         }
     }
+}
+
+/// A field's name, of one word.
+fn push_field_name(out: &mut Out<'_>, name: &str) {
+    push_name(out, name.as_bytes(), b" =\"");
 }
 
 #[inline]

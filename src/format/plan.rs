@@ -11,7 +11,7 @@
 use super::escape::{push_escaped, push_quoted};
 use super::out::{Out, Pen};
 use super::timestamp::TIMESTAMP_BYTES;
-use super::{LineCache, LineHead, MAX_EXPANSION, push_origin, push_value};
+use super::{LineCache, LineHead, MAX_EXPANSION, push_field_name, push_origin, push_value};
 use crate::callsite::{Callsite, Piece, Statement};
 use crate::number::{self, Short};
 use crate::record::{Kind, PLAIN, PREFORMATTED, Raw, Record, Stream, Value};
@@ -138,7 +138,7 @@ impl Plan {
         }
         for field in statement.fields.iter().filter(|field| !field.in_message) {
             out.push_byte(b' ');
-            push_escaped(&mut out, field.name.as_bytes());
+            push_field_name(&mut out, field.name);
             out.push_byte(b'=');
             self.end_text(out.len(), field.value, values, true)?;
         }

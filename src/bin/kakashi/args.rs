@@ -8,8 +8,8 @@ use clap::builder::{PossibleValue, PossibleValuesParser};
 use clap::error::ErrorKind;
 use clap::{Arg, ArgMatches, Command, value_parser};
 
-use crate::Failure;
-use crate::box_args::{self, BoxCommand};
+use super::Failure;
+use super::box_args::{self, BoxCommand};
 
 /// The most threads.
 const MAX_THREADS: u32 = 1024;

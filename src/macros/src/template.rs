@@ -196,6 +196,7 @@ impl<'a> Parser<'a> {
     /// A placeholder, from behind its `{` to behind its `}`.
     fn placeholder(&mut self) -> Result<Placeholder, Wrong> {
         let arg = self.arg()?;
+        self.rest = self.rest.trim_start();
         let spec = if self.eat(':') { self.spec()? } else { Spec::default() };
         self.rest = self.rest.trim_start();
         if !self.eat('}') {
@@ -300,4 +301,5 @@ impl<'a> Parser<'a> {
 }
 
 #[cfg(test)]
+#[path = "template/tests.rs"] // the same whoever includes this file
 mod tests;

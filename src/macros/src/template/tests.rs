@@ -107,7 +107,9 @@ fn a_spec_keeps_flags_and_type_as_written() {
     assert_eq!(spec("{:x$X?}"), (own(""), arg(name("x")), Count::None, own("X?")));
     assert_eq!(spec("{:-}"), (own("-"), Count::None, Count::None, own("")));
     assert_eq!(spec("{name:#? }"), (own("#"), Count::None, Count::None, own("?")));
-    for plain in ["{}", "{ }", "{:}", "{:.}", "{0}", "{name}", "{name \n}"] {
+    assert_eq!(spec("{0 :?}"), (own(""), Count::None, Count::None, own("?")));
+    assert_eq!(spec("{ \n:>5}"), (own(">"), digits("5"), Count::None, own("")));
+    for plain in ["{}", "{ }", "{:}", "{ :}", "{:.}", "{0}", "{name}", "{name \n}"] {
         assert!(placeholder(plain).spec.is_plain(), "{plain}");
     }
 }
