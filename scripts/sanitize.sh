@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the stress test and the tests of the rings and lanes under a sanitizer of the compiler.
+# Runs the stress test and the tests of the rings and lanes under a sanitizer of the compiler; under the address
+# sanitizer also those of what stores and renders without a look, and the fuzz targets over their corpora.
 #
 #   scripts/sanitize.sh [thread|address] [seconds]     the stress test is repeated for so long, once at least
 #
@@ -13,7 +14,7 @@ seconds=${2:-0}
 case $sanitizer in
 thread | address) ;;
 *)
-    sed -n '2,7p' "$0"
+    sed -n '2,8p' "$0"
     exit 2
     ;;
 esac
@@ -27,6 +28,11 @@ target=$(rustc -vV | sed -n 's/^host: //p')
 echo "== $sanitizer sanitizer: rings, lanes, locks"
 # These tests make rings for good, since a half of a ring wants it so: leaks are not looked for here.
 ASAN_OPTIONS="detect_leaks=0 ${ASAN_OPTIONS:-}" cargo test --target "$target" --lib -- ring:: lane:: futex:: record::
+if [[ $sanitizer == address ]]; then
+    echo "== $sanitizer sanitizer: values, lines, any bytes"
+    cargo test --target "$target" --lib -- arg:: format::out::
+    cargo test --target "$target" --features fuzzing --test fuzz_replay
+fi
 echo "== $sanitizer sanitizer: stress"
 began=$SECONDS
 while

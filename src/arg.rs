@@ -780,3 +780,72 @@ impl<A: Ready, R: Values> Values for (A, R) {
         }
     }
 }
+
+#[cfg(all(test, not(kakashi_loom)))]
+mod tests {
+    use super::*;
+    use crate::record::{HEADER, SHARED_HEADER};
+    use proptest::prelude::*;
+
+    /// The words of a reservation, and whether each was stored to.
+    #[derive(Clone, Copy)]
+    struct Exact<'a>(&'a [Cell<bool>]);
+
+    // SAFETY: it takes every offset: what lies outside is a panic.
+    unsafe impl Dest for Exact<'_> {
+        unsafe fn put(self, offset: usize, _: u64) {
+            assert!(offset.is_multiple_of(8), "{offset}");
+            let word = self.0.get(offset / 8).expect("it is within the reservation");
+            assert!(!word.replace(true), "the word at {offset} is stored to twice");
+        }
+
+        unsafe fn put_bytes(self, offset: usize, bytes: &[u8]) {
+            for at in (0..bytes.len()).step_by(8) {
+                // SAFETY: as above.
+                unsafe { self.put(offset + at, 0) };
+            }
+        }
+    }
+
+    /// Stores the values where a call would have room for them, and for not a byte more.
+    fn store<V: Values>(values: &V, cap: usize) {
+        for (preformatted, header) in
+            [(false, HEADER), (true, HEADER), (false, SHARED_HEADER), (true, SHARED_HEADER)]
+        {
+            let at = Offsets::new::<V>(preformatted, header);
+            let bytes = at.fixed() + if V::VARIABLE { values.tails(cap) } else { 0 };
+            assert!(bytes.is_multiple_of(8));
+            let words = vec![Cell::new(false); bytes / 8];
+            // SAFETY: `Exact` refuses what is not within.
+            unsafe { values.store(preformatted, Exact(&words), at, 0, 0, cap) };
+            let (before, behind) = words.split_at(header / 8);
+            assert!(before.iter().all(|word| !word.get()), "the header is the caller's");
+            let metas = metas(V::COUNT) / 8;
+            assert!(behind[..metas].iter().all(Cell::get), "each word of metas is there");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn values_are_stored_within_what_they_ask_for(
+            bits in any::<u128>(),
+            shift in 0_u32..128,
+            texts in prop::array::uniform3("\\PC{0,40}"),
+            some: bool,
+            cap in prop_oneof![0..140_usize, Just(UNCAPPED)],
+        ) {
+            let bits = bits >> shift;
+            let word = bits as u64;
+            store(&(), cap);
+            store(&(word as u8, (word as i8, (word as u16, (word as i16, (word as u32, (word as i32, ())))))), cap);
+            store(&(word, (word as i64, (word as usize, (word as isize, ())))), cap);
+            store(&(bits, (bits as i128, (-(bits as i128 >> 1), (some, ('x', ()))))), cap);
+            store(&(f64::from_bits(word), (f32::from_bits(word as u32), (word as f64 / 100.0, ()))), cap);
+            let [a, b, c] = texts.each_ref().map(|text| text.as_str().value());
+            let b = some.then_some(b);
+            store(&(a, (b, (some.then_some(word), (some.then_some(bits), (c, (word, ())))))), cap);
+            let cut = Text { cut: 7, ..a };
+            store(&(cut, ()), cap);
+        }
+    }
+}

@@ -526,3 +526,40 @@ macro_rules! channel {
         };
     };
 }
+
+#[cfg(all(test, not(kakashi_loom)))]
+mod tests {
+    use super::*;
+    use crate::policy::DropOldest;
+    use crate::region;
+
+    /// What threads write to without a look is theirs alone: no part lies in another, or beyond the channel.
+    fn check<C: ChannelSpec>(channel: &C) {
+        assert!(channel.parts(0).is_none() && pool_scratch(channel, 0).is_none());
+        let bytes = channel.bytes();
+        let base = region::map(bytes).expect("there is room");
+        // SAFETY: a fresh mapping of that size.
+        unsafe { channel.place(base) };
+        let mut parts = Vec::new();
+        let mut part = |start: *const u8, len: usize| parts.push((start.addr() - base.addr(), len));
+        for lane in 0..=C::THREADS {
+            let LaneParts { head, ring, scratch } = channel.parts(lane).expect("it is one of the lanes");
+            part(core::ptr::from_ref(head).cast(), size_of::<LaneHead>());
+            part(core::ptr::from_ref(ring).cast(), size_of::<C::Ring>());
+            part(scratch, SCRATCH_BYTES);
+        }
+        assert!(channel.parts(C::THREADS + 1).is_none());
+        for at in 0..POOL {
+            part(pool_scratch(channel, at).expect("it has memory"), SCRATCH_BYTES);
+        }
+        let ends = parts.iter().map(|(at, len)| at + len);
+        let nexts = parts.iter().skip(1).map(|next| next.0).chain([bytes]);
+        assert!(ends.zip(nexts).all(|(end, next)| end <= next), "{parts:?} in {bytes}");
+    }
+
+    #[test]
+    fn the_parts_of_a_channel_lie_apart_and_within_it() {
+        check(&Channel::<64, 4, 3>::new("refuses"));
+        check(&Channel::<128, 2, 1, DropOldest>::new("evicts"));
+    }
+}

@@ -331,3 +331,35 @@ pub(crate) fn populate(start: *const u8, bytes: usize) {
     // byte of it.
     unsafe { libc::madvise(start.sub(into_page).cast_mut().cast(), whole, MADV_POPULATE_WRITE) };
 }
+
+#[cfg(all(test, not(kakashi_loom)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_parts_of_a_region_lie_apart_and_within_it() {
+        for (tables, shown) in [(0, false), (1, true), (PAGE, true), (3 * PAGE + 1, true)] {
+            let plan = plan(tables, shown);
+            let mut parts = vec![(0, size_of::<RegionHeader>()), (TABLES, tables)];
+            parts.push((plan.names, if shown { size_of::<logger::ShownNames>() } else { 0 }));
+            parts.extend((0..MAX_SINKS).map(|sink| (plan.staging + sink * STAGING_BYTES, STAGING_BYTES)));
+            parts.extend(channel_offsets(plan).zip(channels()).map(|(at, channel)| (at, channel.bytes())));
+            let ends = parts.iter().map(|(at, len)| at + len);
+            let nexts = parts.iter().skip(1).map(|next| next.0).chain([plan.bytes]);
+            assert!(ends.zip(nexts).all(|(end, next)| end <= next), "{parts:?} in {}", plan.bytes);
+            assert!(channel_offsets(plan).all(|at| at.is_multiple_of(PAGE)));
+        }
+    }
+
+    #[test]
+    fn each_sink_has_a_staging_area_of_its_own() {
+        ensure().expect("there is room");
+        // SAFETY: there is no writer in this program, and each area is asked for once.
+        let areas: Vec<&[u8]> = (0..MAX_SINKS).map(|sink| unsafe { &*staging(sink) }).collect();
+        let ends = areas.iter().map(|area| area.as_ptr_range().end);
+        assert!(ends.zip(areas.iter().skip(1)).all(|(end, next)| end <= next.as_ptr()));
+        let header = header().expect("there is a region");
+        let end = core::ptr::from_ref(header).addr() + header.lanes as usize;
+        assert!(areas.last().is_some_and(|last| last.as_ptr_range().end.addr() <= end));
+    }
+}

@@ -64,7 +64,10 @@ fn child() {
         ("earlier handler returns", |path| {
             on_signal(libc::SIGTERM, go_on as *const () as usize);
             let guard = log_many(path);
+            // SAFETY: this thread's own.
+            unsafe { *libc::__errno_location() = libc::E2BIG };
             raise(libc::SIGTERM);
+            assert_eq!(io::Error::last_os_error().raw_os_error(), Some(libc::E2BIG), "errno is what it was");
             info!(SURE, "n={MANY}");
             raise(libc::SIGTERM);
             guard.shutdown(common::HANG).unwrap();

@@ -332,6 +332,42 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// A pen writes what it is told to, and into nothing but the output's memory, as much of it as there is.
+        #[test]
+        fn a_pen_stays_within_what_it_was_asked_for(
+            before in 0_usize..40,
+            texts in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..100), 0_usize..=24), 0..6),
+            spare in 0_usize..3,
+        ) {
+            const GUARD: usize = 64;
+            let most = texts.iter().map(|(text, short)| text.len() + short).sum::<usize>();
+            let room = before + most + Pen::BEYOND;
+            let mut memory = vec![0xAA; room + GUARD];
+            let mut out = Out::at(&mut memory[..room - 1], before);
+            prop_assert!(out.pen(most).is_none(), "a byte too few");
+            let room = room + spare;
+            let mut out = Out::at(&mut memory[..room], before);
+            let mut pen = out.pen(most).expect("there is room");
+            let mut expected = vec![0xAA; before];
+            for (text, short) in &texts {
+                let mut readable = text.clone();
+                readable.resize(text.len() + Pen::BEYOND, 0xBB);
+                // SAFETY: the pen was asked for the sum of all; as much is readable, and `BEYOND` more.
+                unsafe {
+                    pen.wide(readable.as_ptr(), text.len());
+                    pen.short([u64::from_le_bytes(*b"01234567"); 3], *short);
+                }
+                expected.extend_from_slice(text);
+                expected.extend_from_slice(&b"012345670123456701234567"[..*short]);
+            }
+            // SAFETY: the pen is the one that the output gave.
+            unsafe { out.put_down(pen) };
+            prop_assert_eq!(out.bytes(), expected);
+            prop_assert!(memory[room..].iter().all(|&byte| byte == 0xAA), "beyond the output");
+        }
+    }
+
     #[test]
     fn every_number_length_is_right_at_its_ends() {
         for n in (0..20).map(|exponent| 10_u64.pow(exponent)).flat_map(|n| [n - 1, n]).chain([u64::MAX]) {

@@ -52,9 +52,13 @@ static TEXT: Callsite = Callsite::new(
     1,
 );
 
+/// Bytes behind the room of a line, which stay as they are.
+const GUARD: [u8; 64] = [0xA5; 64];
+
 /// A record as a line in `room` bytes.
 fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> String {
-    let mut buffer = vec![0; room];
+    let guarded = || [vec![0; room], GUARD.to_vec()].concat();
+    let mut buffer = guarded();
     let record = Record::new(bytes);
     let thread =
         if shared { record.thread() } else { ThreadId { tid: 1, name: *b"fuzz\n\xff\0\0\0\0\0\0\0\0\0\0" } };
@@ -65,17 +69,19 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
         location: Some((callsite.file(), callsite.line())),
         thread,
     };
-    let mut out = Out::new(&mut buffer);
+    let mut out = Out::new(&mut buffer[..room]);
     format::record(&mut LineCache::new(), &mut out, &head, callsite.statement(), &record, shared);
     let len = out.len();
+    assert_eq!(buffer[room..], GUARD, "a line stays in its room");
     buffer.truncate(len);
     if !shared {
         // Twice: the first line makes the plan.
-        let (mut plans, mut cache, mut planned) = (Plans::new(), LineCache::new(), vec![0; room]);
+        let (mut plans, mut cache, mut planned) = (Plans::new(), LineCache::new(), guarded());
         for _ in 0..2 {
-            let mut out = Out::new(&mut planned);
+            let mut out = Out::new(&mut planned[..room]);
             plans.record(&mut cache, &mut out, head.ns, callsite, &record, || head.clone());
             let len = out.len();
+            assert_eq!(planned[room..], GUARD, "a line by plan stays in its room");
             assert_eq!(
                 String::from_utf8_lossy(&planned[..len]),
                 String::from_utf8_lossy(&buffer),

@@ -309,6 +309,27 @@ pub trait Consumer: Send {
 mod tests {
     use super::*;
 
+    /// What the rings' proofs stand on: a second half of a kind is refused, as long as the first one is there.
+    #[cfg(not(kakashi_loom))]
+    #[test]
+    fn a_ring_has_one_half_of_each_kind() {
+        fn check<R: RingMemory>(ring: Box<R>) {
+            let ring: &'static R = Box::leak(ring);
+            let is_refused = |half: fn(&'static R)| {
+                // The ring's flags are as a refusal finds them.
+                let ring = std::panic::AssertUnwindSafe(ring);
+                std::panic::catch_unwind(move || half(*ring)).is_err()
+            };
+            let (producer, consumer) = (ring.producer(), ring.consumer());
+            assert!(is_refused(|ring| drop(ring.producer())), "one producer");
+            assert!(is_refused(|ring| drop(ring.consumer())), "one consumer");
+            drop((producer, consumer));
+            drop((ring.producer(), ring.consumer()));
+        }
+        check(spsc::Spsc::<64, 4>::new_boxed());
+        check(overwrite::Overwrite::<64, 4>::new_boxed());
+    }
+
     #[test]
     fn frame_word_holds_what_was_put_in() {
         let frame = Frame::new(MAX_FRAME_SLOTS, (1 << 48) - 1);

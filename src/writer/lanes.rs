@@ -140,6 +140,7 @@ impl Cursor {
     #[inline]
     pub(super) fn current(&mut self) -> (&[u8], &mut Plans, bool, Option<&'static str>, &ThreadId) {
         let len = self.frame_bytes(self.frame());
+        debug_assert!(self.at + len <= self.run.len);
         // SAFETY: the frame lies within the run, which stays as it is until `release`.
         let bytes = unsafe { core::slice::from_raw_parts(self.run.start.add(self.at), len) };
         (bytes, &mut self.plans, self.lane.shared, self.name, &self.thread)
