@@ -43,7 +43,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tickets", &["error", "futex", "gate", "stats", "thread"]),
     // The writer thread.
     ("sink", &["level"]),
-    ("format", &["callsite", "lane", "level", "number", "record"]),
+    ("format", &["callsite", "clock", "lane", "level", "number", "record", "ring"]),
     (
         "writer",
         &[
@@ -90,8 +90,10 @@ const UNSAFE: &[&str] = &[
     "src/crash/action.rs",
     "src/crash/mod.rs",
     "src/crash/stack.rs",
+    "src/format/line.rs",
     "src/format/out.rs",
     "src/format/plan.rs",
+    "src/format/row.rs",
     "src/futex.rs",
     "src/fuzz.rs",
     "src/hot.rs",

@@ -5,8 +5,10 @@
 
 mod escape;
 mod float;
+mod line;
 mod out;
 mod plan;
+mod row;
 mod timestamp;
 
 use crate::callsite::{Piece, Statement};
@@ -18,6 +20,7 @@ use escape::push_quoted;
 pub(crate) use escape::{MAX_EXPANSION, push_escaped};
 pub(crate) use out::Out;
 pub(crate) use plan::Plans;
+pub(crate) use row::{Gone, Row};
 use timestamp::Timestamp;
 
 /// What stands before the message.

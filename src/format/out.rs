@@ -121,18 +121,27 @@ impl<'a> Out<'a> {
         Some(room)
     }
 
-    /// A pen at the end of the output, for `most` bytes; `None` when there are not that many left, and
-    /// [`Pen::BEYOND`] more.
+    /// A pen at the end of the output. Whoever writes with it has asked for the room: for what it writes, and
+    /// [`Pen::BEYOND`] bytes more.
     #[inline(always)]
-    pub(crate) fn pen(&mut self, most: usize) -> Option<Pen> {
-        let room = self.buf.get_mut(self.len..)?;
-        (room.len() >= most + Pen::BEYOND).then_some(Pen { at: room.as_mut_ptr() })
+    pub(crate) fn here(&mut self) -> Pen {
+        Pen { at: self.buf.as_mut_ptr().wrapping_add(self.len) }
+    }
+
+    /// As [`Out::remaining`], from the pen on.
+    ///
+    /// # Safety
+    /// As [`Out::put_down`].
+    #[inline(always)]
+    pub(crate) unsafe fn remaining_from(&self, pen: Pen) -> usize {
+        // SAFETY: as the caller promised.
+        self.buf.len() - unsafe { pen.at.offset_from_unsigned(self.buf.as_ptr()) }
     }
 
     /// What the pen wrote belongs to the output.
     ///
     /// # Safety
-    /// The pen is the last that this output gave, and nothing was pushed since.
+    /// The pen is from the last that this output gave, has not left it, and nothing was pushed since.
     #[inline(always)]
     pub(crate) unsafe fn put_down(&mut self, pen: Pen) {
         // SAFETY: both point into `buf`, the pen not before its start.
@@ -217,6 +226,7 @@ impl<'a> Out<'a> {
 /// Decision: a line of three numbers is seven texts and numbers of lengths known only at run time. A check of the
 /// room, a copy by length and a length in memory cost each of them some twenty instructions; here it is a few wide
 /// stores at a pointer that stays in a register.
+#[derive(Clone, Copy)]
 pub(crate) struct Pen {
     at: *mut u8,
 }
@@ -242,6 +252,26 @@ impl Pen {
         }
         // SAFETY: as above.
         self.at = unsafe { self.at.add(len) };
+    }
+
+    /// Writes at `offset` from the pen, which stays where it is.
+    ///
+    /// # Safety
+    /// As many bytes of what the pen was asked for, or `BEYOND` more, are left.
+    #[inline(always)]
+    pub(crate) unsafe fn put<const N: usize>(self, offset: usize, bytes: [u8; N]) {
+        // SAFETY: as the caller promised.
+        unsafe { self.at.add(offset).cast::<[u8; N]>().write_unaligned(bytes) };
+    }
+
+    /// The pen behind `len` bytes that were put.
+    ///
+    /// # Safety
+    /// As [`Pen::put`].
+    #[inline(always)]
+    pub(crate) unsafe fn moved(self, len: usize) -> Self {
+        // SAFETY: as the caller promised.
+        Pen { at: unsafe { self.at.add(len) } }
     }
 
     /// Appends a short text.

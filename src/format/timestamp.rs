@@ -51,26 +51,31 @@ impl Timestamp {
     /// Appends the time `unix_ns` nanoseconds after 1970, or, if negative, before.
     #[inline]
     pub(crate) fn push(&mut self, out: &mut Out, unix_ns: i64) {
+        let text = self.text(unix_ns);
+        if let Some(text) = text.first_chunk::<TIMESTAMP_BYTES>() {
+            match out.take() {
+                Some(room) => *room = *text,
+                None => out.push(text),
+            }
+        }
+    }
+
+    /// The same as a text: the first [`TIMESTAMP_BYTES`] of these.
+    #[inline(always)]
+    pub(crate) fn text(&mut self, unix_ns: i64) -> [u8; 32] {
         let mut nanos = unix_ns.wrapping_sub(self.start) as u64;
         if nanos >= SECOND as u64 {
             nanos = self.turn(unix_ns);
         }
         // Below 10^9, a digit more than `decimal8` takes.
         let (eight, ninth) = (nanos as u32 / 10, nanos as u32 % 10);
-        let eight = (decimal8(eight) | ASCII_ZEROS).to_le_bytes();
-        let last = ((u16::from(b'0') + ninth as u16) | (u16::from(b'Z') << 8)).to_le_bytes();
-        match out.take::<TIMESTAMP_BYTES>() {
-            Some(room) => {
-                room[..20].copy_from_slice(&self.text);
-                room[20..28].copy_from_slice(&eight);
-                room[28..].copy_from_slice(&last);
-            }
-            None => {
-                out.push(&self.text);
-                out.push(&eight);
-                out.push(&last);
-            }
-        }
+        let digits = decimal8(eight) | ASCII_ZEROS;
+        let last = (u64::from(b'0') + u64::from(ninth)) | u64::from(b'Z') << 8;
+        let mut text = [0; 32];
+        text[..20].copy_from_slice(&self.text);
+        text[20..28].copy_from_slice(&digits.to_le_bytes());
+        text[28..].copy_from_slice(&(last as u32).to_le_bytes());
+        text
     }
 
     /// Goes to the second of `unix_ns`; returns the nanoseconds within it.

@@ -1,0 +1,240 @@
+//! A line by its plan: texts that are ready, and the record's values between them.
+//!
+//! Nearly all values are a number whose text is in the cell, a number to be written, or a text of printable ASCII: these
+//! are written by a pen, which asks for room once a line. What is odd about a value is found while it is copied, and it
+//! is then written over by all the rules.
+
+use super::escape::{push_escaped, push_quoted};
+use super::out::{Out, Pen};
+use super::plan::{Plan, What};
+use super::push_value;
+use crate::number::{self, Short};
+use crate::record::{PLAIN, Raw, Record, Value};
+
+impl Plan {
+    /// Writes a record's line, but for the time, and returns the pen behind it.
+    ///
+    /// # Safety
+    /// `pen` is one of `out`, with room for [`Plan::most`] bytes, of which at most a time is written. The record
+    /// [fits](Plan::takes).
+    #[inline(always)]
+    pub(super) unsafe fn line(&self, out: &mut Out<'_>, mut pen: Pen, record: &Record<'_>) -> Pen {
+        let bytes = record.bytes();
+        let mut text = self.texts.as_ptr();
+        let mut behind = usize::from(self.cells_end);
+        let values = usize::from(self.values).min(self.steps.len());
+        for (at, step) in self.steps.iter().enumerate().take(values) {
+            // SAFETY: the texts of a line are `TEXT` bytes at most, and as many are readable, and a pen's `BEYOND`.
+            unsafe {
+                pen.wide(text, step.text.into());
+                text = text.add(step.text.into());
+            }
+            let (_, len) = record.meta_of(at);
+            // SAFETY: the record fits, so that cells of the sizes that belong to the steps lie in it.
+            let cell = unsafe { bytes.as_ptr().add(step.cell.into()) };
+            // SAFETY: as above; a number has at most 24 bytes, a text no more than the record, and there is room for
+            // all of them.
+            let written = unsafe {
+                match step.what {
+                    What::Digits24 => digits::<3>(&mut pen, cell, len),
+                    What::Digits16 => digits::<2>(&mut pen, cell, len),
+                    What::Digits8 => digits::<1>(&mut pen, cell, len),
+                    What::FloatDigits => len & PLAIN != 0 && digits::<3>(&mut pen, cell, len & !PLAIN),
+                    What::Unsigned => short(&mut pen, integer(false, word(cell))),
+                    What::Signed => {
+                        let value = word(cell) as i64;
+                        short(&mut pen, integer(value < 0, value.unsigned_abs()))
+                    }
+                    What::F64 => short(&mut pen, number::f64_text(f64::from_bits(word(cell)))),
+                    What::F32 => short(&mut pen, number::f32_text(f32::from_bits(word(cell) as u32))),
+                    What::Bool => short(&mut pen, bool_text(len != 0)),
+                    What::Text | What::Field => {
+                        let (after, next) = match step.what {
+                            What::Text => copy_text::<false>(pen, bytes, word(cell), behind),
+                            _ => copy_text::<true>(pen, bytes, word(cell), behind),
+                        };
+                        pen = after;
+                        behind = if next != 0 { next } else { behind };
+                        next != 0
+                    }
+                    What::Odd => false,
+                }
+            };
+            if !written {
+                // SAFETY: the pen is the one that the output gave.
+                unsafe { out.put_down(pen) };
+                behind = self.push_odd(out, record, at, behind);
+                if out.remaining() < Self::TEXTS_AND_NUMBERS + bytes.len() + Pen::BEYOND {
+                    // Never with a record of ours: a value that is longer than its cell says is a float written out, of
+                    // at most 400 bytes, which staging keeps room for behind the longest record. The line ends as it is.
+                    out.end_line();
+                    return out.here();
+                }
+                pen = out.here();
+            }
+        }
+        // SAFETY: as above.
+        unsafe { pen.wide(text, self.last.into()) };
+        pen
+    }
+
+    /// A value by all the rules; `behind` is where the next text begins, which is returned for the one after.
+    #[cold]
+    #[inline(never)]
+    fn push_odd(&self, out: &mut Out<'_>, record: &Record<'_>, at: usize, behind: usize) -> usize {
+        let Some(step) = self.steps.get(at) else { return behind };
+        let (tag, len) = record.meta_of(at);
+        let raw = Raw { tag, len, cell: step.cell.into(), size: step.size.into() };
+        let push_text = if self.fields >> at & 1 != 0 { push_quoted } else { push_escaped };
+        let (value, padded) =
+            if raw.is_text() { record.text_at(raw, behind) } else { (record.value(raw), 0) };
+        match value {
+            Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
+            value => push_value(out, &value, push_text),
+        }
+        behind + padded
+    }
+}
+
+/// # Safety
+/// Eight bytes at `at` are readable.
+#[inline(always)]
+unsafe fn word(at: *const u8) -> u64 {
+    // SAFETY: as the caller promised.
+    u64::from_le(unsafe { at.cast::<u64>().read_unaligned() })
+}
+
+/// Writes a text that is `Display`'s.
+///
+/// # Safety
+/// There is room for 24 bytes.
+#[inline(always)]
+unsafe fn short(pen: &mut Pen, text: Short) -> bool {
+    if text.plain {
+        // SAFETY: as the caller promised; no `Short` is longer.
+        unsafe { pen.short(text.words, usize::from(text.len).min(24)) };
+    }
+    text.plain
+}
+
+#[inline(always)]
+fn integer(negative: bool, n: u64) -> Short {
+    if n < 10_000_000_000_000_000 {
+        number::integer_text(negative, n)
+    } else {
+        Short { plain: true, ..number::long_integer_text(negative, n) }
+    }
+}
+
+#[inline(always)]
+fn bool_text(value: bool) -> Short {
+    let (text, len) = if value { (*b"true\0\0\0\0", 4) } else { (*b"false\0\0\0", 5) };
+    Short { words: [u64::from_le_bytes(text), 0, 0], len, plain: true }
+}
+
+/// Copies a number's text of `len` bytes from a cell of `WORDS` words; false when it is none as we write it, digits and
+/// punctuation (`is_of_number`) and zeros behind.
+///
+/// # Safety
+/// The cell is readable, and there is room for 24 bytes.
+#[inline(always)]
+unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, len: u8) -> bool {
+    if usize::from(len).wrapping_sub(1) >= WORDS * 8 {
+        return false;
+    }
+    let kinds = &KINDS[usize::from(len)];
+    let (mut words, mut odd) = ([0; 3], 0);
+    for at in 0..WORDS {
+        // SAFETY: as the caller promised.
+        words[at] = unsafe { word(cell.add(at * 8)) };
+        odd |= words[at] & KIND ^ kinds[at];
+    }
+    if odd != 0 {
+        return false;
+    }
+    // SAFETY: as the caller promised.
+    unsafe { pen.short(words, len.into()) };
+    true
+}
+
+/// The bits of a byte that are the same in all of a number's.
+const KIND: u64 = u64::MAX / 255 * 0xE0;
+
+/// By the length of a number's text, these bits of three words: those of 0x20 to 0x3F, then zeros.
+static KINDS: [[u64; 4]; 25] = {
+    let mut kinds = [[0; 4]; 25];
+    let mut len = 0;
+    while len < 25 {
+        let mut at = 0;
+        while at < len {
+            kinds[len][at / 8] |= 0x20 << (at % 8 * 8);
+            at += 1;
+        }
+        len += 1;
+    }
+    kinds
+};
+
+/// Copies the text at `behind`, of which `cell` says the length, and returns where the next one is; 0, with the pen where
+/// it was, when the text is not there, was cut, or is not to stand in a line as it is.
+///
+/// # Safety
+/// There is room for as many bytes as the record has.
+#[inline(never)]
+unsafe fn copy_text<const FIELD: bool>(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen, usize) {
+    let none = (pen, 0);
+    // What was cut makes it longer than any record.
+    let len = cell as usize;
+    let Some(padded) = len.checked_next_multiple_of(8) else { return none };
+    let Some(text) = record.get(behind..).and_then(|rest| rest.get(..padded)) else { return none };
+    let mut odd = [0; 16];
+    if len >= 16 {
+        let mut copy = |at: usize| {
+            let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk()) else { return };
+            // SAFETY: the text is shorter than the record, and there is room for that.
+            unsafe { pen.put(at, *chunk) };
+            for (odd, more) in odd.iter_mut().zip(odd_bytes::<FIELD>(chunk)) {
+                *odd |= more;
+            }
+        };
+        for at in (0..len - 15).step_by(16) {
+            copy(at);
+        }
+        // Over some of what was copied already.
+        copy(len - 16);
+    } else {
+        // What is behind it is no part of it.
+        let kept = (1_u128 << (8 * len)) - 1;
+        let word = |at: usize| {
+            text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
+        };
+        let short = u128::from(word(0)) | u128::from(word(8)) << 64;
+        odd = odd_bytes::<FIELD>(&(short & kept | DOTS & !kept).to_le_bytes());
+        // A field's value that is empty stands in quotes.
+        odd[0] |= u8::from(FIELD && len == 0);
+        // SAFETY: a pen writes up to `BEYOND` bytes beyond a text.
+        unsafe { pen.put(0, short.to_le_bytes()) };
+    }
+    if odd != [0; 16] {
+        return none;
+    }
+    // SAFETY: as above.
+    (unsafe { pen.moved(len) }, behind + padded)
+}
+
+/// What asks for nothing.
+const DOTS: u128 = u128::MAX / 255 * b'.' as u128;
+
+/// Not 0: bytes that are not printable ASCII, and for a field those that ask for quotes.
+#[inline(always)]
+fn odd_bytes<const FIELD: bool>(text: &[u8; 16]) -> [u8; 16] {
+    let mut odd = [0; 16];
+    for (odd, &byte) in odd.iter_mut().zip(text) {
+        let mut is_odd = byte.wrapping_sub(b' ') > b'~' - b' ';
+        if FIELD {
+            is_odd |= (byte == b' ') | (byte == b'"') | (byte == b'=') | (byte == b'\\');
+        }
+        *odd = u8::from(is_odd);
+    }
+    odd
+}
