@@ -8,8 +8,8 @@ use super::escape::{push_escaped, push_quoted};
 use super::out::{Out, Pen};
 use super::plan::{Plan, What};
 use super::push_value;
-use crate::number::{self, Short};
-use crate::record::{PLAIN, Raw, Record, Value};
+use crate::number::{self, ASCII_ZEROS, Short, decimal8};
+use crate::record::{HEADER, PLAIN, Raw, Record, Value};
 
 impl Plan {
     /// Writes a record's line, but for the time, and returns the pen behind it.
@@ -29,7 +29,8 @@ impl Plan {
                 pen.wide(text, step.text.into());
                 text = text.add(step.text.into());
             }
-            let (_, len) = record.meta_of(at);
+            // SAFETY: the record fits, so that its metas are there.
+            let len = unsafe { *bytes.as_ptr().add(HEADER + 2 * at + 1) };
             // SAFETY: the record fits, so that cells of the sizes that belong to the steps lie in it.
             let cell = unsafe { bytes.as_ptr().add(step.cell.into()) };
             // SAFETY: as above; a number has at most 24 bytes, a text no more than the record, and there is room for
@@ -40,12 +41,13 @@ impl Plan {
                     What::Digits16 => digits::<2>(&mut pen, cell, len),
                     What::Digits8 => digits::<1>(&mut pen, cell, len),
                     What::FloatDigits => len & PLAIN != 0 && digits::<3>(&mut pen, cell, len & !PLAIN),
-                    What::Unsigned => short(&mut pen, integer(false, word(cell))),
+                    What::Unsigned => integer(&mut pen, word(cell)),
                     What::Signed => {
                         let value = word(cell) as i64;
-                        short(&mut pen, integer(value < 0, value.unsigned_abs()))
+                        sign(&mut pen, value < 0);
+                        integer(&mut pen, value.unsigned_abs())
                     }
-                    What::F64 => short(&mut pen, number::f64_text(f64::from_bits(word(cell)))),
+                    What::F64 => float(&mut pen, f64::from_bits(word(cell))),
                     What::F32 => short(&mut pen, number::f32_text(f32::from_bits(word(cell) as u32))),
                     What::Bool => short(&mut pen, bool_text(len != 0)),
                     What::Text | What::Field => {
@@ -117,13 +119,79 @@ unsafe fn short(pen: &mut Pen, text: Short) -> bool {
     text.plain
 }
 
+/// # Safety
+/// There is room for a byte.
 #[inline(always)]
-fn integer(negative: bool, n: u64) -> Short {
-    if n < 10_000_000_000_000_000 {
-        number::integer_text(negative, n)
-    } else {
-        Short { plain: true, ..number::long_integer_text(negative, n) }
+unsafe fn sign(pen: &mut Pen, negative: bool) {
+    // SAFETY: as the caller promised.
+    unsafe {
+        pen.put(0, [b'-']);
+        *pen = pen.moved(negative.into());
     }
+}
+
+/// Writes digits as [`decimal8`] gives them, but for leading zeros; at least one digit.
+///
+/// # Safety
+/// There is room for eight bytes.
+#[inline(always)]
+unsafe fn leading(pen: &mut Pen, digits: u64) {
+    // The bit keeps the last byte out of the count of leading zeros.
+    let zeros = (digits | 1 << 56).trailing_zeros() & !7;
+    // SAFETY: as the caller promised.
+    unsafe {
+        pen.put(0, ((digits | ASCII_ZEROS) >> zeros).to_le_bytes());
+        *pen = pen.moved(8 - zeros as usize / 8);
+    }
+}
+
+/// Writes a number in decimal, as `number::integer_text` does: digits go where they belong eight at a time, rather than
+/// into words first.
+///
+/// # Safety
+/// There is room for 24 bytes.
+#[inline(always)]
+unsafe fn integer(pen: &mut Pen, n: u64) -> bool {
+    const EIGHT: u64 = 100_000_000;
+    // SAFETY: as the caller promised.
+    unsafe {
+        if n < EIGHT {
+            leading(pen, decimal8(n as u32));
+        } else if n < EIGHT * EIGHT {
+            leading(pen, decimal8((n / EIGHT) as u32));
+            pen.put(0, (decimal8((n % EIGHT) as u32) | ASCII_ZEROS).to_le_bytes());
+            *pen = pen.moved(8);
+        } else {
+            let text = number::long_integer_text(false, n);
+            pen.short(text.words, usize::from(text.len).min(24));
+        }
+    }
+    true
+}
+
+/// Writes a float as `number::f64_text` does.
+///
+/// # Safety
+/// There is room for 24 bytes.
+#[inline(always)]
+unsafe fn float(pen: &mut Pen, v: f64) -> bool {
+    const EIGHT: u64 = 100_000_000;
+    let Some(n) = number::f64_hundred_millionths(v) else {
+        // SAFETY: as the caller promised.
+        return unsafe { short(pen, number::f64_text(v)) };
+    };
+    // SAFETY: as the caller promised.
+    unsafe {
+        sign(pen, v.is_sign_negative());
+        leading(pen, decimal8((n / EIGHT) as u32));
+        let fraction = decimal8((n % EIGHT) as u32);
+        pen.put(0, [b'.']);
+        pen.put(1, (fraction | ASCII_ZEROS).to_le_bytes());
+        // Without the zeros at its end; and without the point, if nothing is left.
+        let len = 9 - fraction.leading_zeros() as usize / 8;
+        *pen = pen.moved(if fraction == 0 { 0 } else { len });
+    }
+    true
 }
 
 #[inline(always)]

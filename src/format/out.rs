@@ -238,20 +238,28 @@ impl Pen {
     /// Appends the first `len` bytes at `source`, in pieces of 32.
     ///
     /// # Safety
-    /// `len` bytes of what the pen was asked for are left, and `len` rounded up to a multiple of 32 is readable.
+    /// `len` bytes of what the pen was asked for are left, and `len` bytes and `BEYOND` more are readable.
     #[inline(always)]
     pub(crate) unsafe fn wide(&mut self, source: *const u8, len: usize) {
-        let mut at = 0;
-        while at < len {
+        let copy = |at: usize| {
             // SAFETY: as the caller promised; the room goes on for `BEYOND` bytes.
-            unsafe {
-                let piece = source.add(at).cast::<[u8; 32]>().read_unaligned();
-                self.at.add(at).cast::<[u8; 32]>().write_unaligned(piece);
+            unsafe { self.put(at, source.add(at).cast::<[u8; 32]>().read_unaligned()) };
+        };
+        // Not a loop for the usual lengths: it would be unrolled, and cost more than it copies.
+        copy(0);
+        if len > 32 {
+            copy(32);
+            if len > 64 {
+                copy(64);
+                let mut at = 96;
+                while at < len {
+                    copy(at);
+                    at += 32;
+                }
             }
-            at += 32;
         }
         // SAFETY: as above.
-        self.at = unsafe { self.at.add(len) };
+        *self = unsafe { self.moved(len) };
     }
 
     /// Writes at `offset` from the pen, which stays where it is.
