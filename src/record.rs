@@ -163,7 +163,9 @@ pub(crate) struct Record<'a> {
     bytes: &'a [u8],
 }
 
-fn word(bytes: &[u8], at: usize) -> u64 {
+/// The word at `at`; 0 where there is none.
+#[inline(always)]
+pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     match bytes.get(at..at + 8) {
         Some(bytes) => u64::from_le_bytes(bytes.try_into().unwrap_or([0; 8])),
         None => 0,
@@ -182,14 +184,6 @@ impl<'a> Record<'a> {
     #[inline(always)]
     pub(crate) fn key(&self) -> u64 {
         frame_user(self.callsite, self.logger)
-    }
-
-    /// The first eight metas of a record that is in no shared lane; `None` when it is too short.
-    #[inline(always)]
-    pub(crate) fn metas_at(bytes: &[u8]) -> Option<[u64; 2]> {
-        let (words, _) = bytes.get(HEADER..)?.first_chunk::<16>()?.as_chunks::<8>();
-        let [low, high] = words.as_array()?;
-        Some([u64::from_le_bytes(*low), u64::from_le_bytes(*high)])
     }
 
     pub(crate) fn bytes(&self) -> &'a [u8] {
@@ -217,13 +211,13 @@ impl<'a> Record<'a> {
         Stream { metas: u128::from(low) | u128::from(high) << 64, cell: HEADER + metas(count) }
     }
 
-    /// The meta of value `at`, which is not in a shared lane's record: tag and length.
-    #[inline(always)]
-    pub(crate) fn meta_of(&self, at: usize) -> (u8, u8) {
-        match self.bytes.get(HEADER + at * 2..) {
+    /// The value whose meta is at `meta`, and whose cell at `cell`.
+    pub(crate) fn raw_at(&self, meta: usize, cell: usize) -> Raw {
+        let (tag, len) = match self.bytes.get(meta..) {
             Some(&[tag, len, ..]) => (tag, len),
             _ => (0, 0),
-        }
+        };
+        Raw { tag, len, cell, size: cell_size(Kind::of(tag), tag & PREFORMATTED != 0, len) }
     }
 
     /// A value, if it is no text; `Damaged` where the record is too short.

@@ -6,10 +6,10 @@
 
 use super::escape::{push_escaped, push_quoted};
 use super::out::{Out, Pen};
-use super::plan::{Plan, What};
+use super::plan::{Plan, Step, VALUES, What};
 use super::push_value;
 use crate::number::{self, ASCII_ZEROS, Short, decimal8};
-use crate::record::{HEADER, PLAIN, Raw, Record, Value};
+use crate::record::{PLAIN, Record, Value};
 
 impl Plan {
     /// Writes a record's line, but for the time, and returns the pen behind it.
@@ -18,21 +18,16 @@ impl Plan {
     /// `pen` is one of `out`, with room for [`Plan::most`] bytes, of which at most a time is written. The record
     /// [fits](Plan::takes).
     #[inline(always)]
-    pub(super) unsafe fn line(&self, out: &mut Out<'_>, mut pen: Pen, record: &Record<'_>) -> Pen {
-        let bytes = record.bytes();
-        let mut text = self.texts.as_ptr();
+    pub(super) unsafe fn line(&self, out: &mut Out<'_>, mut pen: Pen, record: &[u8]) -> Pen {
+        let (texts, bytes) = (self.texts.as_ptr(), record.as_ptr());
         let mut behind = usize::from(self.cells_end);
-        let values = usize::from(self.values).min(self.steps.len());
-        for (at, step) in self.steps.iter().enumerate().take(values) {
-            // SAFETY: the texts of a line are `TEXT` bytes at most, and as many are readable, and a pen's `BEYOND`.
-            unsafe {
-                pen.wide(text, step.text.into());
-                text = text.add(step.text.into());
-            }
-            // SAFETY: the record fits, so that its metas are there.
-            let len = unsafe { *bytes.as_ptr().add(HEADER + 2 * at + 1) };
-            // SAFETY: the record fits, so that cells of the sizes that belong to the steps lie in it.
-            let cell = unsafe { bytes.as_ptr().add(step.cell.into()) };
+        for step in &self.steps[..usize::from(self.values).min(VALUES)] {
+            // SAFETY: the texts of a line are `TEXT` bytes at most, and as many are readable, and a pen's `BEYOND`. The
+            // record fits, so that its metas are there, and cells of the sizes that belong to the steps.
+            let (len, cell) = unsafe {
+                pen.wide(texts.add(step.start.into()), step.text.into());
+                (*bytes.add(step.len.into()), bytes.add(step.cell.into()))
+            };
             // SAFETY: as above; a number has at most 24 bytes, a text no more than the record, and there is room for
             // all of them.
             let written = unsafe {
@@ -52,21 +47,21 @@ impl Plan {
                     What::Bool => short(&mut pen, bool_text(len != 0)),
                     What::Text | What::Field => {
                         let (after, next) = match step.what {
-                            What::Text => copy_text::<false>(pen, bytes, word(cell), behind),
-                            _ => copy_text::<true>(pen, bytes, word(cell), behind),
+                            What::Text => copy_text::<false>(pen, record, word(cell), behind),
+                            _ => copy_text::<true>(pen, record, word(cell), behind),
                         };
                         pen = after;
                         behind = if next != 0 { next } else { behind };
                         next != 0
                     }
-                    What::Odd => false,
+                    What::Odd | What::OddField => false,
                 }
             };
             if !written {
                 // SAFETY: the pen is the one that the output gave.
                 unsafe { out.put_down(pen) };
-                behind = self.push_odd(out, record, at, behind);
-                if out.remaining() < Self::TEXTS_AND_NUMBERS + bytes.len() + Pen::BEYOND {
+                behind = push_odd(out, record, step, behind);
+                if out.remaining() < Self::TEXTS_AND_NUMBERS + record.len() + Pen::BEYOND {
                     // Never with a record of ours: a value that is longer than its cell says is a float written out, of
                     // at most 400 bytes, which staging keeps room for behind the longest record. The line ends as it is.
                     out.end_line();
@@ -76,26 +71,25 @@ impl Plan {
             }
         }
         // SAFETY: as above.
-        unsafe { pen.wide(text, self.last.into()) };
+        unsafe { pen.wide(texts.add(self.last.0.into()), self.last.1.into()) };
         pen
     }
+}
 
-    /// A value by all the rules; `behind` is where the next text begins, which is returned for the one after.
-    #[cold]
-    #[inline(never)]
-    fn push_odd(&self, out: &mut Out<'_>, record: &Record<'_>, at: usize, behind: usize) -> usize {
-        let Some(step) = self.steps.get(at) else { return behind };
-        let (tag, len) = record.meta_of(at);
-        let raw = Raw { tag, len, cell: step.cell.into(), size: step.size.into() };
-        let push_text = if self.fields >> at & 1 != 0 { push_quoted } else { push_escaped };
-        let (value, padded) =
-            if raw.is_text() { record.text_at(raw, behind) } else { (record.value(raw), 0) };
-        match value {
-            Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
-            value => push_value(out, &value, push_text),
-        }
-        behind + padded
+/// A value by all the rules; `behind` is where the next text begins, which is returned for the one after.
+#[cold]
+#[inline(never)]
+fn push_odd(out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usize {
+    let record = Record::new(record);
+    let raw = record.raw_at(usize::from(step.len) - 1, step.cell.into());
+    let field = matches!(step.what, What::Field | What::OddField);
+    let push_text = if field { push_quoted } else { push_escaped };
+    let (value, padded) = if raw.is_text() { record.text_at(raw, behind) } else { (record.value(raw), 0) };
+    match value {
+        Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
+        value => push_value(out, &value, push_text),
     }
+    behind + padded
 }
 
 /// # Safety

@@ -112,15 +112,6 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Takes the next `N` bytes, all of which the caller fills; `None`, with nothing changed, if
-    /// there are fewer.
-    #[inline]
-    pub(crate) fn take<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        let room = self.buf.get_mut(self.len..)?.first_chunk_mut()?;
-        self.len += N;
-        Some(room)
-    }
-
     /// A pen at the end of the output. Whoever writes with it has asked for the room: for what it writes, and
     /// [`Pen::BEYOND`] bytes more.
     #[inline(always)]
@@ -386,19 +377,9 @@ mod tests {
         let mut out = Out::at(&mut buf, 7);
         out.push(b"");
         assert!(!out.overflowed());
-        assert!(out.take::<1>().is_none());
         out.push(b"d");
         assert!(out.overflowed());
         assert_eq!(out.bytes(), b"abc");
         assert_eq!(out.len(), 3);
-    }
-
-    #[test]
-    fn taken_bytes_belong_to_the_output() {
-        let mut buf = [b'.'; 5];
-        let mut out = Out::at(&mut buf, 1);
-        *out.take().unwrap() = *b"abc";
-        assert!(out.take::<2>().is_none());
-        assert_eq!(out.bytes(), b".abc");
     }
 }

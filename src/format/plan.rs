@@ -16,7 +16,7 @@ use super::timestamp::TIMESTAMP_BYTES;
 use super::{LineCache, LineHead, MAX_EXPANSION, push_origin};
 use crate::callsite::{Callsite, Piece, Statement};
 use crate::level::Level;
-use crate::record::{Kind, PREFORMATTED, Record};
+use crate::record::{HEADER, Kind, PREFORMATTED, Record, word};
 
 /// Plans of one thread.
 const PLANS: usize = 64;
@@ -43,20 +43,25 @@ pub(super) struct Plan {
     pub(super) mask: [u64; 2],
     /// Where the texts of such a record's values begin, behind the last cell.
     pub(super) cells_end: u16,
+    /// Bytes that a record must have.
+    pub(super) least: u16,
     pub(super) steps: [Step; VALUES],
-    /// Bytes of the text behind the last value.
-    pub(super) last: u16,
+    /// Where the text behind the last value begins, and its bytes.
+    pub(super) last: (u16, u16),
     pub(super) texts: [u8; TEXT + BEYOND],
 }
 
 /// A value, and the text before it.
 #[derive(Clone, Copy)]
+#[repr(C, align(8))]
 pub(super) struct Step {
-    /// Bytes of the text.
+    /// Where the text begins, and its bytes.
+    pub(super) start: u16,
     pub(super) text: u16,
-    /// Where the value's cell lies in the record, and how many bytes it has.
+    /// Where the value's cell lies in the record.
     pub(super) cell: u16,
-    pub(super) size: u16,
+    /// Where the length in its meta lies in the record.
+    pub(super) len: u8,
     pub(super) what: What,
 }
 
@@ -66,6 +71,8 @@ pub(super) struct Step {
 pub(super) enum What {
     /// Not as one of the following: by all the rules (`format/mod.rs`).
     Odd,
+    /// Nor this one, which is a field's.
+    OddField,
     /// A number's text in one, two or three words.
     Digits8,
     Digits16,
@@ -96,22 +103,23 @@ impl What {
             (Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64, false) => What::Signed,
             (Kind::F32, false) => What::F32,
             (Kind::F64, false) => What::F64,
+            _ if field => What::OddField,
             _ => What::Odd,
         }
     }
 }
 
 /// The plans of one thread's statements, by the statement's place in the program.
-pub(crate) struct Plans(Box<[Plan]>);
+pub(crate) struct Plans(Option<Box<[Plan; PLANS]>>);
 
 impl Plans {
     /// None yet: the memory comes with the lane's first record, some 30 KiB.
     pub(crate) fn new() -> Self {
-        Plans(Box::new([]))
+        Plans(None)
     }
 
     #[cold]
-    fn allocate(&mut self) {
+    fn allocate() -> Box<[Plan; PLANS]> {
         const EMPTY: Plan = Plan {
             key: Plan::NONE,
             level: Level::Error,
@@ -120,26 +128,24 @@ impl Plans {
             metas: [0; 2],
             mask: [0; 2],
             cells_end: 0,
-            steps: [Step { text: 0, cell: 0, size: 0, what: What::Odd }; VALUES],
-            last: 0,
+            least: 0,
+            steps: [Step { start: 0, text: 0, cell: 0, len: 0, what: What::Odd }; VALUES],
+            last: (0, 0),
             texts: [0; TEXT + BEYOND],
         };
-        self.0 = vec![EMPTY; PLANS].into_boxed_slice();
+        Box::new([EMPTY; PLANS])
     }
 
     /// Forgets all: the lane has another thread.
     pub(crate) fn clear(&mut self) {
-        for plan in &mut self.0 {
+        for plan in self.0.iter_mut().flat_map(|all| all.iter_mut()) {
             plan.key = Plan::NONE;
         }
     }
 
-    /// Where the plan of the statement `key` is, if there is one. One statement may be used with several loggers by
-    /// turns.
-    #[inline(always)]
-    pub(super) fn at(&mut self, key: u64) -> Option<&mut Plan> {
-        let at = (key as u32 as usize / size_of::<Callsite>()).wrapping_add((key >> 32) as usize);
-        self.0.get_mut(at % PLANS)
+    /// All of them, if there are any yet.
+    pub(super) fn all(&mut self) -> Option<&mut [Plan; PLANS]> {
+        self.0.as_deref_mut()
     }
 
     /// One record as a text line, its end included. `head` is called for a statement's first line, and whenever
@@ -153,24 +159,24 @@ impl Plans {
         record: &Record<'_>,
         head: impl Fn() -> LineHead<'h>,
     ) {
-        if self.0.is_empty() {
-            self.allocate();
-        }
         let key = record.key();
-        if let Some(plan) = self.at(key) {
-            if plan.key & !Plan::UNFIT != key {
-                plan.make(key, callsite.statement(), &head());
+        let plan = &mut self.0.get_or_insert_with(Self::allocate)[Plan::place(key)];
+        if plan.key & !Plan::UNFIT != key {
+            plan.make(key, callsite.statement(), &head());
+        }
+        if plan.key == key
+            && record.len() >= Plan::LEAST
+            && out.remaining() > Plan::most(record.len())
+            && plan.takes(record.bytes(), record.len())
+        {
+            cache.time.push(out, ns);
+            let pen = out.here();
+            // SAFETY: there is room for that much, and the plan takes it.
+            unsafe {
+                let pen = plan.line(out, pen, record.bytes());
+                out.put_down(pen);
             }
-            if plan.key == key && plan.takes(record.bytes()) && out.remaining() > plan.most(record.len()) {
-                cache.time.push(out, ns);
-                let pen = out.here();
-                // SAFETY: there is room for that much.
-                unsafe {
-                    let pen = plan.line(out, pen, record);
-                    out.put_down(pen);
-                }
-                return;
-            }
+            return;
         }
         super::record(cache, out, &head(), callsite.statement(), record, false);
     }
@@ -180,10 +186,19 @@ impl Plan {
     const NONE: u64 = u64::MAX;
     const UNFIT: u64 = 1 << 63;
 
+    /// Bytes of a record whose metas can be read as two words. Records of ours lie in slots of 64.
+    pub(super) const LEAST: usize = HEADER + 16;
+
+    /// Which of the plans is the statement's. One statement may be used with several loggers by turns.
+    #[inline(always)]
+    pub(super) fn place(key: u64) -> usize {
+        (key as u32 as usize / size_of::<Callsite>()).wrapping_add((key >> 32) as usize) % PLANS
+    }
+
     /// The room in which a line of a record of `len` bytes can never be cut, its time included: where there is less, it
     /// is rendered piece by piece.
     #[inline(always)]
-    pub(super) fn most(&self, len: usize) -> usize {
+    pub(super) fn most(len: usize) -> usize {
         TIMESTAMP_BYTES + Self::TEXTS_AND_NUMBERS + BEYOND + len * MAX_EXPANSION
     }
 
@@ -224,7 +239,7 @@ impl Plan {
         if usize::from(self.values) != values || out.len() > TEXT {
             return None;
         }
-        self.last = (out.len() - start) as u16;
+        self.last = (start as u16, (out.len() - start) as u16);
         self.texts.get_mut(..=TEXT)?.copy_from_slice(&texts);
         Some(())
     }
@@ -234,47 +249,51 @@ impl Plan {
         if at != self.values || usize::from(at) >= values.min(VALUES) {
             return None;
         }
-        self.steps.get_mut(usize::from(at))?.text = (end - *start) as u16;
+        let step = self.steps.get_mut(usize::from(at))?;
+        (step.start, step.text) = (*start as u16, (end - *start) as u16);
         *start = end;
         self.fields |= u8::from(field) << at;
         self.values += 1;
         Some(())
     }
 
-    /// Whether the record is one for whose like the steps are, or can be made.
+    /// Whether the record, the first `len` bytes of `from`, is one for whose like the steps are, or can be made.
+    ///
+    /// # Panics
+    /// When there are not `LEAST` bytes.
     #[inline(always)]
-    pub(super) fn takes(&mut self, record: &[u8]) -> bool {
-        if !self.fits(record) {
-            self.fit(record);
+    pub(super) fn takes(&mut self, from: &[u8], len: usize) -> bool {
+        if !self.fits(from) {
+            self.fit(&from[..len]);
         }
-        record.len() >= usize::from(self.cells_end) && self.fits(record)
+        len >= usize::from(self.least)
     }
 
     /// Whether the steps are for records with such metas.
     #[inline(always)]
     fn fits(&self, record: &[u8]) -> bool {
-        let Some([low, high]) = Record::metas_at(record) else { return false };
-        (low & self.mask[0]) ^ self.metas[0] | (high & self.mask[1]) ^ self.metas[1] == 0
+        let metas = [HEADER, HEADER + 8].map(|at| word(record, at) & self.mask[at / 8 - HEADER / 8]);
+        metas == self.metas
     }
 
     /// Makes the steps for a record.
     #[cold]
     #[inline(never)]
     fn fit(&mut self, record: &[u8]) {
-        let Some(metas) = Record::metas_at(record) else { return };
         let values = usize::from(self.values).min(VALUES);
         let mut stream = Record::new(record).stream(values);
         let mut mask = 0;
         for (at, step) in self.steps.iter_mut().enumerate().take(values) {
             let raw = stream.next();
-            (step.cell, step.size) = (raw.cell as u16, raw.size as u16);
+            (step.cell, step.len) = (raw.cell as u16, (HEADER + 2 * at + 1) as u8);
             step.what = What::of(raw.tag, self.fields >> at & 1 != 0);
             let told: u128 = if raw.size_is_in_meta() { 0xFFFF } else { 0xFF };
             mask |= told << (16 * at);
         }
         // At most eight cells of 255 words.
         self.cells_end = stream.cell() as u16;
+        self.least = self.cells_end.max(Self::LEAST as u16);
         self.mask = [mask as u64, (mask >> 64) as u64];
-        self.metas = [metas[0] & self.mask[0], metas[1] & self.mask[1]];
+        self.metas = [HEADER, HEADER + 8].map(|at| word(record, at) & self.mask[at / 8 - HEADER / 8]);
     }
 }

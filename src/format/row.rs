@@ -7,11 +7,11 @@
 
 use super::LineCache;
 use super::out::Out;
-use super::plan::Plans;
+use super::plan::{Plan, Plans};
 use super::timestamp::TIMESTAMP_BYTES;
 use crate::clock::Shown;
 use crate::level::LevelFilter;
-use crate::record::Record;
+use crate::record::word;
 use crate::ring::{Frame, prefetch_read};
 
 /// Frames next to each other, from a record on.
@@ -52,46 +52,49 @@ impl Plans {
         row: Row<'_>,
         shown: &mut Shown,
     ) -> Gone {
-        let mut gone = Gone::default();
+        let Some(plans) = self.all() else { return Gone::default() };
         let mut pen = out.here();
-        let empty = out.remaining();
         // What is left of the output when it is full.
-        let least = empty.saturating_sub(row.full.saturating_sub(out.len()));
+        let least = out.remaining().saturating_sub(row.full.saturating_sub(out.len()));
         let mut rest = row.frames;
-        while let Some(&[first, tick]) = rest.as_chunks::<8>().0.first_chunk() {
-            let (frame, tick) = (Frame(u64::from_le_bytes(first)), u64::from_le_bytes(tick));
+        let mut records = 0;
+        while rest.len() >= Plan::LEAST {
+            let (frame, tick) = (Frame(word(rest, 0)), word(rest, 8));
             let tick = if tick == 0 { row.untimed } else { tick };
             let len = (frame.slots() * row.slot_bytes).min(rest.len());
-            let (bytes, behind) = rest.split_at(len);
+            let plan = &mut plans[Plan::place(frame.user())];
             // SAFETY: the pen is the one that the output gave.
             let room = unsafe { out.remaining_from(pen) };
-            let Some(plan) = self.at(frame.user()) else { break };
             if frame.is_filler()
                 || plan.key != frame.user()
                 || tick > row.limit
                 || room <= least
-                || room <= plan.most(len)
-                || !plan.takes(bytes)
+                || room <= Plan::most(len)
+                || !plan.takes(rest, len)
             {
                 break;
             }
             let Some(ns) = shown.ns(tick) else { break };
             prefetch(rest, row.slot_bytes);
+            let (record, behind) = rest.split_at(len);
             if row.wanted.allows(plan.level) {
-                // SAFETY: there is room for a line.
+                // SAFETY: there is room for a line, and the plan takes the record.
                 unsafe {
-                    pen.put(0, cache.time.text(ns));
-                    pen = plan.line(out, pen.moved(TIMESTAMP_BYTES), &Record::new(bytes));
+                    let (second, [millis, micros, nanos]) = cache.time.parts(ns);
+                    pen.put(0, *second);
+                    pen.put(20, millis);
+                    pen.put(23, micros);
+                    pen.put(26, nanos);
+                    pen = plan.line(out, pen.moved(TIMESTAMP_BYTES), record);
                 }
             }
-            gone.slots += frame.slots();
-            gone.records += 1;
+            records += 1;
             rest = behind;
         }
         // SAFETY: the pen is the one that the output gave.
         unsafe { out.put_down(pen) };
-        gone.bytes = row.frames.len() - rest.len();
-        gone
+        let bytes = row.frames.len() - rest.len();
+        Gone { bytes, slots: bytes.div_ceil(row.slot_bytes), records }
     }
 }
 
