@@ -240,6 +240,34 @@ impl Reading {
     }
 }
 
+/// The times to show for records that follow each other, while the anchor stays as it is.
+pub(crate) struct Shown {
+    /// Nanoseconds per tick, times 2^32, and those of tick 0, modulo 2^128.
+    rate: u64,
+    origin: u128,
+    /// The last record's tick, and the time that was shown for it.
+    last: (u64, i64),
+}
+
+impl Shown {
+    /// The next record's time; `None` when it is older than the last one.
+    #[inline(always)]
+    pub(crate) fn ns(&mut self, tick: u64) -> Option<i64> {
+        if tick < self.last.0 {
+            return None;
+        }
+        let ns = ((u128::from(tick) * u128::from(self.rate)).wrapping_add(self.origin) >> 32) as i64;
+        // Below the last one's only by the anchors' jitter, as [`Anchor::row`] has seen.
+        self.last = (tick, ns.max(self.last.1));
+        Some(self.last.1)
+    }
+
+    /// The tick of the last record.
+    pub(crate) fn last_tick(&self) -> u64 {
+        self.last.0
+    }
+}
+
 /// Shorter steps back than this are the anchors' jitter and are not shown.
 const JITTER_NS: i64 = 1_000_000;
 
@@ -325,6 +353,25 @@ impl Anchor {
         let shown = if ns < last_ns && last_ns - ns < JITTER_NS { last_ns } else { ns };
         self.last = (tick, shown);
         shown
+    }
+
+    /// The times of a row of records, the first of which has the tick `first`: those that [`Anchor::shown_ns`] would give
+    /// one by one. `None` when that one is late, or the clock was set back: by [`Anchor::shown_ns`], then.
+    #[inline]
+    pub(crate) fn row(&self, first: u64) -> Option<Shown> {
+        let (last_tick, last_ns) = self.last;
+        if first < last_tick || self.unix_ns(first) <= last_ns.saturating_sub(JITTER_NS) {
+            return None;
+        }
+        let origin = (self.unix_ns as i128 as u128) << 32;
+        let origin = origin.wrapping_sub(u128::from(self.tick) * u128::from(self.rate));
+        Some(Shown { rate: self.rate, origin, last: self.last })
+    }
+
+    /// The row has come to its end.
+    #[inline]
+    pub(crate) fn end_row(&mut self, shown: &Shown) {
+        self.last = shown.last;
     }
 }
 

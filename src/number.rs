@@ -103,14 +103,19 @@ impl Short {
 /// The text of `v`. [`push_float`](crate::format) expands it.
 #[inline(always)]
 pub(crate) fn f64_text(v: f64) -> Short {
+    match f64_hundred_millionths(v) {
+        Some(n) => short_text(v.is_sign_negative(), n),
+        None => f64_long_text(v),
+    }
+}
+
+/// The magnitude of `v` times 10^8, if it is below 10^7 and has no more decimals.
+#[inline(always)]
+pub(crate) fn f64_hundred_millionths(v: f64) -> Option<u64> {
     let a = v.abs();
     let rounded = a * 1e8 + ROUND_F64;
     // NaN and infinity are not below the bound.
-    if a < 1e7 && (rounded - ROUND_F64) / 1e8 == a {
-        short_text(v.is_sign_negative(), rounded.to_bits() - ROUND_F64.to_bits())
-    } else {
-        f64_long_text(v)
-    }
+    (a < 1e7 && (rounded - ROUND_F64) / 1e8 == a).then(|| rounded.to_bits() - ROUND_F64.to_bits())
 }
 
 /// As [`f64_text`], with the shortest digits of an `f32`.

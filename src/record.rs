@@ -163,7 +163,9 @@ pub(crate) struct Record<'a> {
     bytes: &'a [u8],
 }
 
-fn word(bytes: &[u8], at: usize) -> u64 {
+/// The word at `at`; 0 where there is none.
+#[inline(always)]
+pub(crate) fn word(bytes: &[u8], at: usize) -> u64 {
     match bytes.get(at..at + 8) {
         Some(bytes) => u64::from_le_bytes(bytes.try_into().unwrap_or([0; 8])),
         None => 0,
@@ -176,6 +178,16 @@ impl<'a> Record<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let user = Frame(word(bytes, 0)).user();
         Record { callsite: user as u32, logger: (user >> 32) as u16, bytes }
+    }
+
+    /// Callsite and logger, as they stand in the first word.
+    #[inline(always)]
+    pub(crate) fn key(&self) -> u64 {
+        frame_user(self.callsite, self.logger)
+    }
+
+    pub(crate) fn bytes(&self) -> &'a [u8] {
+        self.bytes
     }
 
     /// Bytes of its slots.
@@ -192,13 +204,33 @@ impl<'a> Record<'a> {
         thread
     }
 
-    /// The values one after the other, of which there are `count`, at most eight. Not of a shared lane's record,
-    /// nor of one shorter than [`Stream::LEAST`].
-    #[inline(always)]
-    pub(crate) fn stream(&self, count: usize) -> Stream<'a> {
+    /// The cells of the values one after the other, of which there are `count`, at most eight. Not of a shared lane's
+    /// record.
+    pub(crate) fn stream(&self, count: usize) -> Stream {
         let (low, high) = (word(self.bytes, HEADER), word(self.bytes, HEADER + 8));
-        let metas_ahead = u128::from(low) | u128::from(high) << 64;
-        Stream { bytes: self.bytes, metas: metas_ahead, left: count, cell: HEADER + metas(count), text: 0 }
+        Stream { metas: u128::from(low) | u128::from(high) << 64, cell: HEADER + metas(count) }
+    }
+
+    /// The value whose meta is at `meta`, and whose cell at `cell`.
+    pub(crate) fn raw_at(&self, meta: usize, cell: usize) -> Raw {
+        let (tag, len) = match self.bytes.get(meta..) {
+            Some(&[tag, len, ..]) => (tag, len),
+            _ => (0, 0),
+        };
+        Raw { tag, len, cell, size: cell_size(Kind::of(tag), tag & PREFORMATTED != 0, len) }
+    }
+
+    /// A value, if it is no text; `Damaged` where the record is too short.
+    pub(crate) fn value(&self, raw: Raw) -> Value<'a> {
+        match self.bytes.get(raw.cell..raw.cell + raw.size) {
+            Some(cell) => decode(Kind::of(raw.tag), raw.tag & PREFORMATTED != 0, raw.len, cell),
+            None => Value::Damaged,
+        }
+    }
+
+    /// A text that begins at `at`, and how many bytes it takes up there; `Damaged` where the record is too short.
+    pub(crate) fn text_at(&self, raw: Raw, at: usize) -> (Value<'a>, usize) {
+        self.text(Kind::of(raw.tag), word(self.bytes, raw.cell), at)
     }
 
     /// Decodes `count` values into `out`, or as many as it has room for, and returns how many.
@@ -247,31 +279,12 @@ impl<'a> Record<'a> {
     }
 }
 
-/// Bytes of a cell by its tag; `BY_LEN` for a `None`, and for tags that are not ours and count as that.
-static CELLS: [u8; 256] = {
-    let mut cells = [BY_LEN; 256];
-    let mut at = 1;
-    while at < Kind::ALL.len() {
-        cells[at] = Kind::ALL[at].cell(false) as u8;
-        cells[at | PREFORMATTED as usize] = Kind::ALL[at].cell(true) as u8;
-        at += 1;
-    }
-    cells
-};
-
-/// The cell is as many words as the meta's length says.
-const BY_LEN: u8 = u8::MAX;
-
-/// Walks over the values of a record in their order, without a place to put them.
+/// Walks over the cells of a record in their order.
 #[derive(Clone, Copy)]
-pub(crate) struct Stream<'a> {
-    bytes: &'a [u8],
+pub(crate) struct Stream {
     /// The metas of the values to come, the next one's in the low bits.
     metas: u128,
-    left: usize,
     cell: usize,
-    /// Where the next text is; 0 before the first one was asked for.
-    text: usize,
 }
 
 /// A value as it lies in the record.
@@ -280,62 +293,35 @@ pub(crate) struct Raw {
     pub(crate) tag: u8,
     pub(crate) len: u8,
     /// Where its cell is, and how many bytes it has.
-    cell: usize,
-    size: usize,
+    pub(crate) cell: usize,
+    pub(crate) size: usize,
 }
 
-impl<'a> Stream<'a> {
-    /// Bytes of a record whose metas can be read as two words. Records of ours lie in slots of 64.
-    pub(crate) const LEAST: usize = HEADER + 16;
+impl Raw {
+    pub(crate) fn is_text(self) -> bool {
+        Kind::of(self.tag).is_text()
+    }
 
-    #[inline(always)]
+    /// Whether the cell's size is not told by the tag alone.
+    pub(crate) fn size_is_in_meta(self) -> bool {
+        Kind::of(self.tag) == Kind::None
+    }
+}
+
+impl Stream {
+    /// The next value. There is always one: behind the last one, nonsense.
     pub(crate) fn next(&mut self) -> Raw {
         let (tag, len) = (self.metas as u8, (self.metas >> 8) as u8);
         self.metas >>= 16;
-        self.left = self.left.saturating_sub(1);
-        let size = match CELLS[tag as usize] {
-            BY_LEN => len as usize * 8,
-            size => size as usize,
-        };
+        let size = cell_size(Kind::of(tag), tag & PREFORMATTED != 0, len);
         let cell = self.cell;
         self.cell += size;
         Raw { tag, len, cell, size }
     }
 
-    /// Three words from where the value's cell begins, whatever its size; `None` near the record's end.
-    #[inline(always)]
-    pub(crate) fn words(&self, raw: Raw) -> Option<[u64; 3]> {
-        let bytes = self.bytes.get(raw.cell..)?.first_chunk::<24>()?;
-        let word = |at: usize| bytes[at..].first_chunk().map_or(0, |word| u64::from_le_bytes(*word));
-        Some([word(0), word(8), word(16)])
-    }
-
-    /// The value, if it is no text; `Damaged` where the record is too short.
-    pub(crate) fn value(&self, raw: Raw) -> Value<'a> {
-        match self.bytes.get(raw.cell..raw.cell + raw.size) {
-            Some(cell) => decode(Kind::of(raw.tag), raw.tag & PREFORMATTED != 0, raw.len, cell),
-            None => Value::Damaged,
-        }
-    }
-
-    /// The text of the value that came last; `Damaged` where the record is too short.
-    #[inline(always)]
-    pub(crate) fn text(&mut self, raw: Raw) -> Value<'a> {
-        if raw.cell + raw.size > self.bytes.len() {
-            return Value::Damaged;
-        }
-        if self.text == 0 {
-            // Texts begin behind the last cell.
-            let mut behind = *self;
-            while behind.left != 0 {
-                behind.next();
-            }
-            self.text = behind.cell;
-        }
-        let record = Record { callsite: 0, logger: 0, bytes: self.bytes };
-        let (value, padded) = record.text(Kind::of(raw.tag), word(self.bytes, raw.cell), self.text);
-        self.text += padded;
-        value
+    /// Where the next cell is; behind the last one, where the texts begin.
+    pub(crate) fn cell(&self) -> usize {
+        self.cell
     }
 }
 

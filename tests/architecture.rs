@@ -45,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
     // The writer thread.
     ("sink", &["level"]),
-    ("format", &["callsite", "lane", "level", "number", "record"]),
+    ("format", &["callsite", "clock", "lane", "level", "number", "record", "ring"]),
     (
         "writer",
         &[
@@ -110,8 +110,10 @@ const UNSAFE: &[&str] = &[
     "src/crash/mod.rs",
     "src/crash/stack.rs",
     "src/desk.rs",
+    "src/format/line.rs",
     "src/format/out.rs",
     "src/format/plan.rs",
+    "src/format/row.rs",
     "src/futex.rs",
     "src/fuzz/lent.rs",
     "src/fuzz/line.rs",

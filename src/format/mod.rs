@@ -8,8 +8,10 @@
 
 mod escape;
 mod float;
+mod line;
 mod out;
 mod plan;
+mod row;
 mod timestamp;
 
 use crate::callsite::{Piece, Statement};
@@ -21,6 +23,7 @@ pub(crate) use escape::{MAX_EXPANSION, push_escaped};
 use escape::{push_name, push_quoted};
 pub(crate) use out::Out;
 pub(crate) use plan::Plans;
+pub(crate) use row::{Gone, Row};
 use timestamp::Timestamp;
 
 /// What stands before the message.

@@ -112,27 +112,27 @@ impl<'a> Out<'a> {
         }
     }
 
-    /// Takes the next `N` bytes, all of which the caller fills; `None`, with nothing changed, if
-    /// there are fewer.
-    #[inline]
-    pub(crate) fn take<const N: usize>(&mut self) -> Option<&mut [u8; N]> {
-        let room = self.buf.get_mut(self.len..)?.first_chunk_mut()?;
-        self.len += N;
-        Some(room)
+    /// A pen at the end of the output. Whoever writes with it has asked for the room: for what it writes, and
+    /// [`Pen::BEYOND`] bytes more.
+    #[inline(always)]
+    pub(crate) fn here(&mut self) -> Pen {
+        Pen { at: self.buf.as_mut_ptr().wrapping_add(self.len) }
     }
 
-    /// A pen at the end of the output, for `most` bytes; `None` when there are not that many left, and
-    /// [`Pen::BEYOND`] more.
+    /// As [`Out::remaining`], from the pen on.
+    ///
+    /// # Safety
+    /// As [`Out::put_down`].
     #[inline(always)]
-    pub(crate) fn pen(&mut self, most: usize) -> Option<Pen> {
-        let room = self.buf.get_mut(self.len..)?;
-        (room.len() >= most + Pen::BEYOND).then_some(Pen { at: room.as_mut_ptr() })
+    pub(crate) unsafe fn remaining_from(&self, pen: Pen) -> usize {
+        // SAFETY: as the caller promised.
+        self.buf.len() - unsafe { pen.at.offset_from_unsigned(self.buf.as_ptr()) }
     }
 
     /// What the pen wrote belongs to the output.
     ///
     /// # Safety
-    /// The pen is the last that this output gave, and nothing was pushed since.
+    /// The pen is from the last that this output gave, has not left it, and nothing was pushed since.
     #[inline(always)]
     pub(crate) unsafe fn put_down(&mut self, pen: Pen) {
         // SAFETY: both point into `buf`, the pen not before its start.
@@ -217,6 +217,7 @@ impl<'a> Out<'a> {
 /// Decision: a line of three numbers is seven texts and numbers of lengths known only at run time. A check of the
 /// room, a copy by length and a length in memory cost each of them some twenty instructions; here it is a few wide
 /// stores at a pointer that stays in a register.
+#[derive(Clone, Copy)]
 pub(crate) struct Pen {
     at: *mut u8,
 }
@@ -228,20 +229,48 @@ impl Pen {
     /// Appends the first `len` bytes at `source`, in pieces of 32.
     ///
     /// # Safety
-    /// `len` bytes of what the pen was asked for are left, and `len` rounded up to a multiple of 32 is readable.
+    /// `len` bytes of what the pen was asked for are left, and `len` bytes and `BEYOND` more are readable.
     #[inline(always)]
     pub(crate) unsafe fn wide(&mut self, source: *const u8, len: usize) {
-        let mut at = 0;
-        while at < len {
+        let copy = |at: usize| {
             // SAFETY: as the caller promised; the room goes on for `BEYOND` bytes.
-            unsafe {
-                let piece = source.add(at).cast::<[u8; 32]>().read_unaligned();
-                self.at.add(at).cast::<[u8; 32]>().write_unaligned(piece);
+            unsafe { self.put(at, source.add(at).cast::<[u8; 32]>().read_unaligned()) };
+        };
+        // Not a loop for the usual lengths: it would be unrolled, and cost more than it copies.
+        copy(0);
+        if len > 32 {
+            copy(32);
+            if len > 64 {
+                copy(64);
+                let mut at = 96;
+                while at < len {
+                    copy(at);
+                    at += 32;
+                }
             }
-            at += 32;
         }
         // SAFETY: as above.
-        self.at = unsafe { self.at.add(len) };
+        *self = unsafe { self.moved(len) };
+    }
+
+    /// Writes at `offset` from the pen, which stays where it is.
+    ///
+    /// # Safety
+    /// As many bytes of what the pen was asked for, or `BEYOND` more, are left.
+    #[inline(always)]
+    pub(crate) unsafe fn put<const N: usize>(self, offset: usize, bytes: [u8; N]) {
+        // SAFETY: as the caller promised.
+        unsafe { self.at.add(offset).cast::<[u8; N]>().write_unaligned(bytes) };
+    }
+
+    /// The pen behind `len` bytes that were put.
+    ///
+    /// # Safety
+    /// As [`Pen::put`].
+    #[inline(always)]
+    pub(crate) unsafe fn moved(self, len: usize) -> Self {
+        // SAFETY: as the caller promised.
+        Pen { at: unsafe { self.at.add(len) } }
     }
 
     /// Appends a short text.
@@ -333,9 +362,9 @@ mod tests {
     }
 
     proptest! {
-        /// A pen writes what it is told to, and into nothing but the output's memory, as much of it as there is.
+        /// A pen writes what it is told to, and no more than `BEYOND` bytes behind it.
         #[test]
-        fn a_pen_stays_within_what_it_was_asked_for(
+        fn a_pen_stays_within_its_room(
             before in 0_usize..40,
             texts in prop::collection::vec((prop::collection::vec(any::<u8>(), 0..100), 0_usize..=24), 0..6),
             spare in 0_usize..3,
@@ -344,16 +373,14 @@ mod tests {
             let most = texts.iter().map(|(text, short)| text.len() + short).sum::<usize>();
             let room = before + most + Pen::BEYOND;
             let mut memory = vec![0xAA; room + GUARD];
-            let mut out = Out::at(&mut memory[..room - 1], before);
-            prop_assert!(out.pen(most).is_none(), "a byte too few");
             let room = room + spare;
             let mut out = Out::at(&mut memory[..room], before);
-            let mut pen = out.pen(most).expect("there is room");
+            let mut pen = out.here();
             let mut expected = vec![0xAA; before];
             for (text, short) in &texts {
                 let mut readable = text.clone();
                 readable.resize(text.len() + Pen::BEYOND, 0xBB);
-                // SAFETY: the pen was asked for the sum of all; as much is readable, and `BEYOND` more.
+                // SAFETY: the room is that for all, and `BEYOND` more; as much is readable, and `BEYOND` more.
                 unsafe {
                     pen.wide(readable.as_ptr(), text.len());
                     pen.short([u64::from_le_bytes(*b"01234567"); 3], *short);
@@ -384,19 +411,9 @@ mod tests {
         let mut out = Out::at(&mut buf, 7);
         out.push(b"");
         assert!(!out.overflowed());
-        assert!(out.take::<1>().is_none());
         out.push(b"d");
         assert!(out.overflowed());
         assert_eq!(out.bytes(), b"abc");
         assert_eq!(out.len(), 3);
-    }
-
-    #[test]
-    fn taken_bytes_belong_to_the_output() {
-        let mut buf = [b'.'; 5];
-        let mut out = Out::at(&mut buf, 1);
-        *out.take().unwrap() = *b"abc";
-        assert!(out.take::<2>().is_none());
-        assert_eq!(out.bytes(), b".abc");
     }
 }

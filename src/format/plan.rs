@@ -5,80 +5,151 @@
 //! copies and numbers by turns. What a plan cannot hold (a value that the template names twice or out of its order,
 //! more than eight values, 256 bytes of text) is rendered piece by piece, by the same rules (`format/mod.rs`).
 //!
-//! A record's values are decoded where they go, rather than into an array first: they are matched once, by their tag.
+//! Where a record's cells lie, and how each becomes text, is told by its values' kinds, which are nearly always the
+//! same for a statement. So a plan has a step for each value, made for the record that came last; whether the next one
+//! fits is one comparison of its metas (`line.rs` goes over the steps, `row.rs` over records that follow each other).
 //! Any bytes are rendered to something harmless here, too; `fuzz.rs` holds both ways against each other.
 
-use super::escape::{push_escaped, push_quoted};
+use super::escape::push_escaped;
 use super::out::{Out, Pen};
 use super::timestamp::TIMESTAMP_BYTES;
-use super::{LineCache, LineHead, MAX_EXPANSION, push_field_name, push_origin, push_value};
+use super::{LineCache, LineHead, MAX_EXPANSION, push_field_name, push_origin};
 use crate::callsite::{Callsite, Piece, Statement};
-use crate::number::{self, Short};
-use crate::record::{Kind, PLAIN, PREFORMATTED, Raw, Record, Stream, Value};
+use crate::level::Level;
+use crate::record::{HEADER, Kind, PREFORMATTED, Record, word};
 
 /// Plans of one thread.
 const PLANS: usize = 64;
 /// Bytes of a plan's texts.
-const TEXT: usize = 256;
+pub(super) const TEXT: usize = 256;
 /// Values of a plan.
-const VALUES: usize = 8;
+pub(super) const VALUES: usize = 8;
 /// What a pen may read beyond a text.
 const BEYOND: usize = Pen::BEYOND;
 
+/// What a statement's lines are made of.
 #[derive(Clone)]
-struct Plan {
-    callsite: u32,
-    logger: u16,
-    state: State,
+pub(super) struct Plan {
+    /// The callsite and the logger, as they stand in a record's first word; with `UNFIT`, of a statement whose lines are
+    /// rendered piece by piece.
+    pub(super) key: u64,
+    pub(super) level: Level,
     /// Bit by bit: whether the value is a field's, which is quoted if it must be.
-    fields: u8,
-    values: u8,
-    /// Where each text ends.
-    ends: [u16; VALUES + 1],
-    texts: [u8; TEXT + BEYOND],
+    pub(super) fields: u8,
+    pub(super) values: u8,
+    /// The record that the steps were made for: its metas, as far as they say where cells lie and what is in them, and
+    /// which bits these are.
+    pub(super) metas: [u64; 2],
+    pub(super) mask: [u64; 2],
+    /// Where the texts of such a record's values begin, behind the last cell.
+    pub(super) cells_end: u16,
+    /// Bytes that a record must have.
+    pub(super) least: u16,
+    pub(super) steps: [Step; VALUES],
+    /// Where the text behind the last value begins, and its bytes.
+    pub(super) last: (u16, u16),
+    pub(super) texts: [u8; TEXT + BEYOND],
 }
 
+/// A value, and the text before it.
+#[derive(Clone, Copy)]
+#[repr(C, align(8))]
+pub(super) struct Step {
+    /// Where the text begins, and its bytes.
+    pub(super) start: u16,
+    pub(super) text: u16,
+    /// Where the value's cell lies in the record.
+    pub(super) cell: u16,
+    /// Where the length in its meta lies in the record.
+    pub(super) len: u8,
+    pub(super) what: What,
+}
+
+/// How a value becomes text.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Empty,
-    Ready,
-    /// The statement's lines are rendered piece by piece.
-    Unfit,
+#[repr(u8)]
+pub(super) enum What {
+    /// Not as one of the following: by all the rules (`format/mod.rs`).
+    Odd,
+    /// Nor this one, which is a field's.
+    OddField,
+    /// A number's text in one, two or three words.
+    Digits8,
+    Digits16,
+    Digits24,
+    /// The same of a float, which may have to be brought into another form.
+    FloatDigits,
+    Unsigned,
+    Signed,
+    F32,
+    F64,
+    Bool,
+    /// A text in the message, and a field's, which is quoted if it must be.
+    Text,
+    Field,
+}
+
+impl What {
+    fn of(tag: u8, field: bool) -> Self {
+        match (Kind::of(tag), tag & PREFORMATTED != 0) {
+            (Kind::Str | Kind::Display | Kind::Debug, _) if field => What::Field,
+            (Kind::Str | Kind::Display | Kind::Debug, _) => What::Text,
+            (Kind::U8 | Kind::U16 | Kind::I8 | Kind::I16, true) => What::Digits8,
+            (Kind::U32 | Kind::I32, true) => What::Digits16,
+            (Kind::U64 | Kind::I64, true) => What::Digits24,
+            (Kind::F32 | Kind::F64, true) => What::FloatDigits,
+            (Kind::Bool, false) => What::Bool,
+            (Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64, false) => What::Unsigned,
+            (Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64, false) => What::Signed,
+            (Kind::F32, false) => What::F32,
+            (Kind::F64, false) => What::F64,
+            _ if field => What::OddField,
+            _ => What::Odd,
+        }
+    }
 }
 
 /// The plans of one thread's statements, by the statement's place in the program.
-pub(crate) struct Plans(Box<[Plan]>);
+pub(crate) struct Plans(Option<Box<[Plan; PLANS]>>);
 
 impl Plans {
-    /// None yet: the memory comes with the lane's first record, some 20 KiB.
+    /// None yet: the memory comes with the lane's first record, some 30 KiB.
     pub(crate) fn new() -> Self {
-        Plans(Box::new([]))
+        Plans(None)
     }
 
     #[cold]
-    fn allocate(&mut self) {
+    fn allocate() -> Box<[Plan; PLANS]> {
         const EMPTY: Plan = Plan {
-            callsite: 0,
-            logger: 0,
-            state: State::Empty,
+            key: Plan::NONE,
+            level: Level::Error,
             fields: 0,
             values: 0,
-            ends: [0; VALUES + 1],
+            metas: [0; 2],
+            mask: [0; 2],
+            cells_end: 0,
+            least: 0,
+            steps: [Step { start: 0, text: 0, cell: 0, len: 0, what: What::Odd }; VALUES],
+            last: (0, 0),
             texts: [0; TEXT + BEYOND],
         };
-        self.0 = vec![EMPTY; PLANS].into_boxed_slice();
+        Box::new([EMPTY; PLANS])
     }
 
     /// Forgets all: the lane has another thread.
     pub(crate) fn clear(&mut self) {
-        for plan in &mut self.0 {
-            plan.state = State::Empty;
+        for plan in self.0.iter_mut().flat_map(|all| all.iter_mut()) {
+            plan.key = Plan::NONE;
         }
+    }
+
+    /// All of them, if there are any yet.
+    pub(super) fn all(&mut self) -> Option<&mut [Plan; PLANS]> {
+        self.0.as_deref_mut()
     }
 
     /// One record as a text line, its end included. `head` is called for a statement's first line, and whenever
     /// another one has taken its plan's place.
-    #[inline]
     pub(crate) fn record<'h>(
         &mut self,
         cache: &mut LineCache,
@@ -88,38 +159,59 @@ impl Plans {
         record: &Record<'_>,
         head: impl Fn() -> LineHead<'h>,
     ) {
-        if self.0.is_empty() {
-            self.allocate();
+        let key = record.key();
+        let plan = &mut self.0.get_or_insert_with(Self::allocate)[Plan::place(key)];
+        if plan.key & !Plan::UNFIT != key {
+            plan.make(key, callsite.statement(), &head());
         }
-        // One statement may be used with several loggers by turns.
-        let at = (record.callsite as usize / size_of::<Callsite>() + usize::from(record.logger)) % PLANS;
-        let plan = &mut self.0[at];
-        if (plan.callsite, plan.logger) != (record.callsite, record.logger) || plan.state == State::Empty {
-            plan.make(callsite, record, &head());
-        }
-        // A line that might not fit is cut where it is rendered piece by piece.
-        if plan.state == State::Ready
-            && record.len() >= Stream::LEAST
-            && out.remaining() > TIMESTAMP_BYTES + Plan::MOST + record.len() * MAX_EXPANSION
+        if plan.key == key
+            && record.len() >= Plan::LEAST
+            && out.remaining() > Plan::most(record.len())
+            && plan.takes(record.bytes(), record.len())
         {
             cache.time.push(out, ns);
-            plan.render(out, record);
-        } else {
-            super::record(cache, out, &head(), callsite.statement(), record, false);
+            let pen = out.here();
+            // SAFETY: there is room for that much, and the plan takes it.
+            unsafe {
+                let pen = plan.line(out, pen, record.bytes());
+                out.put_down(pen);
+            }
+            return;
         }
+        super::record(cache, out, &head(), callsite.statement(), record, false);
     }
 }
 
 impl Plan {
-    /// The most that a line comes to but for its time, and texts of values: a pen is asked for as much at a time.
-    const MOST: usize = TEXT + VALUES * 24 + BEYOND;
+    const NONE: u64 = u64::MAX;
+    const UNFIT: u64 = 1 << 63;
+
+    /// Bytes of a record whose metas can be read as two words. Records of ours lie in slots of 64.
+    pub(super) const LEAST: usize = HEADER + 16;
+
+    /// Which of the plans is the statement's. One statement may be used with several loggers by turns.
+    #[inline(always)]
+    pub(super) fn place(key: u64) -> usize {
+        (key as u32 as usize / size_of::<Callsite>()).wrapping_add((key >> 32) as usize) % PLANS
+    }
+
+    /// The room in which a line of a record of `len` bytes can never be cut, its time included: where there is less, it
+    /// is rendered piece by piece.
+    #[inline(always)]
+    pub(super) fn most(len: usize) -> usize {
+        TIMESTAMP_BYTES + Self::TEXTS_AND_NUMBERS + BEYOND + len * MAX_EXPANSION
+    }
+
+    /// The most that the plan's texts and a record's numbers come to.
+    pub(super) const TEXTS_AND_NUMBERS: usize = TEXT + VALUES * 24;
 
     #[cold]
     #[inline(never)]
-    fn make(&mut self, callsite: &Callsite, record: &Record<'_>, head: &LineHead<'_>) {
-        (self.callsite, self.logger) = (record.callsite, record.logger);
-        self.state =
-            if self.lay_out(callsite.statement(), head).is_some() { State::Ready } else { State::Unfit };
+    fn make(&mut self, key: u64, statement: Statement<'_>, head: &LineHead<'_>) {
+        self.level = head.level;
+        // For no record yet.
+        (self.metas, self.mask) = ([u64::MAX; 2], [0; 2]);
+        self.key = if self.lay_out(statement, head).is_some() { key } else { key | Self::UNFIT };
     }
 
     /// `None` when the statement does not fit into a plan.
@@ -129,141 +221,79 @@ impl Plan {
         // Room that is never used up: a text that ends there is too long.
         let mut texts = [0; TEXT + 1];
         let mut out = Out::new(&mut texts);
+        let mut start = 0;
         push_origin(&mut out, head);
         for piece in statement.pieces {
             match *piece {
                 Piece::Literal(text) => push_escaped(&mut out, text.as_bytes()),
-                Piece::Value(at) => self.end_text(out.len(), at, values, false)?,
+                Piece::Value(at) => self.end_text(&mut start, out.len(), at, values, false)?,
             }
         }
         for field in statement.fields.iter().filter(|field| !field.in_message) {
             out.push_byte(b' ');
             push_field_name(&mut out, field.name);
             out.push_byte(b'=');
-            self.end_text(out.len(), field.value, values, true)?;
+            self.end_text(&mut start, out.len(), field.value, values, true)?;
         }
         out.push_byte(b'\n');
         if usize::from(self.values) != values || out.len() > TEXT {
             return None;
         }
-        *self.ends.get_mut(values)? = out.len() as u16;
+        self.last = (start as u16, (out.len() - start) as u16);
         self.texts.get_mut(..=TEXT)?.copy_from_slice(&texts);
         Some(())
     }
 
     /// The text before value `at` ends at `end`.
-    fn end_text(&mut self, end: usize, at: u8, values: usize, field: bool) -> Option<()> {
+    fn end_text(&mut self, start: &mut usize, end: usize, at: u8, values: usize, field: bool) -> Option<()> {
         if at != self.values || usize::from(at) >= values.min(VALUES) {
             return None;
         }
-        *self.ends.get_mut(usize::from(at))? = end as u16;
+        let step = self.steps.get_mut(usize::from(at))?;
+        (step.start, step.text) = (*start as u16, (end - *start) as u16);
+        *start = end;
         self.fields |= u8::from(field) << at;
         self.values += 1;
         Some(())
     }
 
+    /// Whether the record, the first `len` bytes of `from`, is one for whose like the steps are, or can be made.
+    ///
+    /// # Panics
+    /// When there are not `LEAST` bytes.
     #[inline(always)]
-    fn render(&self, out: &mut Out<'_>, record: &Record<'_>) {
-        let Some(mut pen) = out.pen(Self::MOST) else { return };
+    pub(super) fn takes(&mut self, from: &[u8], len: usize) -> bool {
+        if !self.fits(from) {
+            self.fit(&from[..len]);
+        }
+        len >= usize::from(self.least)
+    }
+
+    /// Whether the steps are for records with such metas.
+    #[inline(always)]
+    fn fits(&self, record: &[u8]) -> bool {
+        let metas = [HEADER, HEADER + 8].map(|at| word(record, at) & self.mask[at / 8 - HEADER / 8]);
+        metas == self.metas
+    }
+
+    /// Makes the steps for a record.
+    #[cold]
+    #[inline(never)]
+    fn fit(&mut self, record: &[u8]) {
         let values = usize::from(self.values).min(VALUES);
-        let mut stream = record.stream(values);
-        let (mut start, mut at) = (0, 0);
-        while at < values {
-            start = self.text(&mut pen, start, at);
+        let mut stream = Record::new(record).stream(values);
+        let mut mask = 0;
+        for (at, step) in self.steps.iter_mut().enumerate().take(values) {
             let raw = stream.next();
-            let field = self.fields >> at & 1 != 0;
-            at += 1;
-            if let Some(number) = stream.words(raw).and_then(|words| number_of(raw, words)) {
-                // SAFETY: a number has at most 24 bytes, of which `MOST` counts `VALUES` times as many.
-                unsafe { pen.short(number.words, usize::from(number.len).min(24)) };
-                continue;
-            }
-            // SAFETY: the pen is the one that the output gave.
-            unsafe { out.put_down(pen) };
-            let push_text = if field { push_quoted } else { push_escaped };
-            match Kind::of(raw.tag) {
-                Kind::Str | Kind::Display | Kind::Debug => match stream.text(raw) {
-                    Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
-                    value => push_value(out, &value, push_text),
-                },
-                _ => push_value(out, &stream.value(raw), push_text),
-            }
-            match out.pen(Self::MOST) {
-                Some(again) => pen = again,
-                // Never with a record of ours: a value that is longer than its cell says is a float written out, of at
-                // most 400 bytes, which staging keeps room for behind the longest record. The line ends as it is.
-                None => return out.end_line(),
-            }
+            (step.cell, step.len) = (raw.cell as u16, (HEADER + 2 * at + 1) as u8);
+            step.what = What::of(raw.tag, self.fields >> at & 1 != 0);
+            let told: u128 = if raw.size_is_in_meta() { 0xFFFF } else { 0xFF };
+            mask |= told << (16 * at);
         }
-        self.text(&mut pen, start, values);
-        // SAFETY: the pen is the one that the output gave.
-        unsafe { out.put_down(pen) };
-    }
-
-    /// Writes the text before value `at`, which begins at `start`, and returns its end.
-    #[inline(always)]
-    fn text(&self, pen: &mut Pen, start: usize, at: usize) -> usize {
-        let end = usize::from(self.ends[at]);
-        if start <= end && end <= TEXT {
-            // SAFETY: the texts of a line are `TEXT` bytes at most, which `MOST` counts; as many are readable, and
-            // `BEYOND` more.
-            unsafe { pen.wide(self.texts.as_ptr().add(start), end - start) };
-        }
-        end
-    }
-}
-
-/// The text of a number of at most 64 bits, if that is what the cell holds, which begins with `words`, and nothing is
-/// odd about it.
-#[inline(always)]
-fn number_of(raw: Raw, words: [u64; 3]) -> Option<Short> {
-    if raw.tag & PREFORMATTED == 0 {
-        return match Kind::of(raw.tag) {
-            Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64 => Some(integer(false, words[0])),
-            Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64 => {
-                Some(integer((words[0] as i64) < 0, (words[0] as i64).unsigned_abs()))
-            }
-            Kind::F64 => Some(number::f64_text(f64::from_bits(words[0]))).filter(|text| text.plain),
-            _ => None,
-        };
-    }
-    let (most, len) = match Kind::of(raw.tag) {
-        Kind::F32 | Kind::F64 if raw.len & PLAIN != 0 => (24, raw.len & !PLAIN),
-        Kind::U64 | Kind::I64 => (24, raw.len),
-        Kind::U32 | Kind::I32 => (16, raw.len),
-        Kind::U8 | Kind::U16 | Kind::I8 | Kind::I16 => (8, raw.len),
-        _ => return None,
-    };
-    // Bytes behind the text mean nothing.
-    let kept = KEPT.get(usize::from(len))?;
-    let odd = (0..3).fold(0, |odd, at| odd | (words[at] ^ HARMLESS) & kept[at]);
-    (len != 0 && len <= most && odd & OTHERS == 0).then_some(Short { words, len, plain: true })
-}
-
-/// By the length of a text, the bytes of three words that belong to it.
-static KEPT: [[u64; 3]; 25] = {
-    let mut kept = [[0; 3]; 25];
-    let mut len = 0;
-    while len < 25 {
-        let mut at = 0;
-        while at < len {
-            kept[len][at / 8] |= 0xFF << (at % 8 * 8);
-            at += 1;
-        }
-        len += 1;
-    }
-    kept
-};
-
-/// Digits and punctuation, `is_of_number`: 0x20 to 0x3F, in each byte.
-const HARMLESS: u64 = u64::MAX / 255 * 0x20;
-const OTHERS: u64 = u64::MAX / 255 * 0xE0;
-
-#[inline(always)]
-fn integer(negative: bool, n: u64) -> Short {
-    if n < 10_000_000_000_000_000 {
-        number::integer_text(negative, n)
-    } else {
-        number::long_integer_text(negative, n)
+        // At most eight cells of 255 words.
+        self.cells_end = stream.cell() as u16;
+        self.least = self.cells_end.max(Self::LEAST as u16);
+        self.mask = [mask as u64, (mask >> 64) as u64];
+        self.metas = [HEADER, HEADER + 8].map(|at| word(record, at) & self.mask[at / 8 - HEADER / 8]);
     }
 }

@@ -7,7 +7,6 @@
 #![forbid(unsafe_code)]
 
 use crate::format::out::Out;
-use crate::number::{ASCII_ZEROS, decimal8};
 
 /// Bytes of a timestamp. An `i64` of nanoseconds ends in 2262: the year always has four digits.
 pub(crate) const TIMESTAMP_BYTES: usize = 30;
@@ -34,6 +33,19 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     (((days * 24 + hour) * 60 + minute) * 60 + second).checked_mul(SECOND)?.checked_add(nanos)
 }
 
+/// The numbers below 1000 with three digits, and a `Z` behind.
+///
+/// Decision: for nine digits, three look-ups in 4 KiB take 20 instructions less than digits made in a register.
+static THREES: [[u8; 4]; 1024] = {
+    let mut threes = [*b"000Z"; 1024];
+    let mut at = 0;
+    while at < 1000 {
+        threes[at] = [b'0' + (at / 100) as u8, b'0' + (at / 10 % 10) as u8, b'0' + (at % 10) as u8, b'Z'];
+        at += 1;
+    }
+    threes
+};
+
 /// Writes timestamps, fast while the second stays the same.
 pub(crate) struct Timestamp {
     /// The second in `text`, in nanoseconds since 1970. The earliest one may begin before
@@ -49,28 +61,25 @@ impl Timestamp {
     }
 
     /// Appends the time `unix_ns` nanoseconds after 1970, or, if negative, before.
-    #[inline]
     pub(crate) fn push(&mut self, out: &mut Out, unix_ns: i64) {
+        let (second, [millis, micros, nanos]) = self.parts(unix_ns);
+        out.push(second);
+        out.push(&millis[..3]);
+        out.push(&micros[..3]);
+        out.push(&nanos);
+    }
+
+    /// The same in parts, for who writes them where they belong: the text of the second, then three times three digits
+    /// with a `Z` behind, over which the next ones go.
+    #[inline(always)]
+    pub(crate) fn parts(&mut self, unix_ns: i64) -> (&[u8; 20], [[u8; 4]; 3]) {
         let mut nanos = unix_ns.wrapping_sub(self.start) as u64;
         if nanos >= SECOND as u64 {
             nanos = self.turn(unix_ns);
         }
-        // Below 10^9, a digit more than `decimal8` takes.
-        let (eight, ninth) = (nanos as u32 / 10, nanos as u32 % 10);
-        let eight = (decimal8(eight) | ASCII_ZEROS).to_le_bytes();
-        let last = ((u16::from(b'0') + ninth as u16) | (u16::from(b'Z') << 8)).to_le_bytes();
-        match out.take::<TIMESTAMP_BYTES>() {
-            Some(room) => {
-                room[..20].copy_from_slice(&self.text);
-                room[20..28].copy_from_slice(&eight);
-                room[28..].copy_from_slice(&last);
-            }
-            None => {
-                out.push(&self.text);
-                out.push(&eight);
-                out.push(&last);
-            }
-        }
+        let nanos = nanos as u32;
+        let (millis, below) = (nanos / 1_000_000, nanos % 1_000_000);
+        (&self.text, [millis, below / 1_000, below % 1_000].map(|three| THREES[three as usize & 1023]))
     }
 
     /// Goes to the second of `unix_ns`; returns the nanoseconds within it.

@@ -18,7 +18,7 @@ use super::outlet::{Life, Outlet, panic_error};
 use super::tenure;
 use crate::error::{BackendError, Failure};
 use crate::format::Out;
-use crate::level::Level;
+use crate::level::{Level, LevelFilter};
 use crate::region;
 use crate::sink::Retry;
 use crate::sync::{Ordering, add_owned};
@@ -158,6 +158,24 @@ impl Outlets {
             .map(|outlet| outlet.staged)
             .max()
             .unwrap_or(self.records as usize)
+    }
+
+    /// The only sink's room, and the records that it wants; `None` when there are several, or it is not alive.
+    #[inline]
+    pub(crate) fn only(&mut self) -> Option<(LevelFilter, Out<'_>)> {
+        match &mut *self.all {
+            [only] if only.is_live() => Some((only.options.level, Out::at(only.staging, only.staged))),
+            _ => None,
+        }
+    }
+
+    /// That many records were rendered for the only sink, up to `staged`.
+    #[inline]
+    pub(crate) fn rendered(&mut self, records: u64, staged: usize) {
+        self.records += records;
+        if let [only] = &mut *self.all {
+            only.staged = staged;
+        }
     }
 
     /// Renders a line once and stages it for every sink that wants it.

@@ -2,9 +2,10 @@
 
 use crate::channel::{AnyChannel, channels, lane_indices};
 use crate::clock;
-use crate::format::Plans;
+use crate::format::{Gone, Plans, Row};
 use crate::lane::{CAUSES, Cause, LaneRef, RELEASED, ThreadId};
-use crate::ring::{Consumer, Frame, Run, prefetch_read};
+use crate::level::LevelFilter;
+use crate::ring::{Consumer, Frame, Run};
 use crate::sync::Ordering;
 
 /// One lane, and where the writer stands in it.
@@ -146,6 +147,33 @@ impl Cursor {
         (bytes, &mut self.plans, self.lane.shared, self.name, &self.thread)
     }
 
+    /// Whether its records can be rendered in rows: each line's head is told by the statement alone, and no line about
+    /// drops belongs between them.
+    #[inline]
+    pub(super) fn is_plain(&self, told_before: u64) -> bool {
+        !self.lane.shared && !self.has_drops(told_before)
+    }
+
+    /// The records at hand from the current one on, up to `limit`, and the plans of their lines.
+    #[inline]
+    pub(super) fn row(&mut self, limit: u64, full: usize, wanted: LevelFilter) -> (Row<'_>, &mut Plans) {
+        // SAFETY: the rest of the run, which stays as it is until `release`.
+        let frames =
+            unsafe { core::slice::from_raw_parts(self.run.start.add(self.at), self.run.len - self.at) };
+        let (slot_bytes, untimed) = (self.run.slot_bytes, self.untimed);
+        (Row { frames, slot_bytes, untimed, limit, full, wanted }, &mut self.plans)
+    }
+
+    /// Goes on behind the records of a row, of which the last had the tick `last`.
+    #[inline]
+    pub(super) fn pass_row(&mut self, gone: Gone, last: u64) {
+        self.at += gone.bytes;
+        self.slots += gone.slots;
+        self.frames += gone.records;
+        self.last_tick = last;
+        self.load();
+    }
+
     /// Goes on to the next record of the lane.
     #[inline]
     pub(super) fn step(&mut self) {
@@ -154,21 +182,6 @@ impl Cursor {
         }
         self.pass(self.frame(), 1);
         self.load();
-        self.prefetch();
-    }
-
-    /// Asks for the lines of a record some way ahead: its thread has written them, so that they lie in another
-    /// core's cache, and a line that is waited for costs more than the rest of the rendering.
-    #[inline]
-    fn prefetch(&self) {
-        let ahead = self.at + PREFETCH * self.run.slot_bytes;
-        if ahead < self.run.len {
-            let line = self.run.start.wrapping_add(ahead);
-            prefetch_read(line);
-            if self.run.slot_bytes > 64 {
-                prefetch_read(line.wrapping_add(64));
-            }
-        }
     }
 
     #[inline]
@@ -227,9 +240,6 @@ impl Cursor {
         })
     }
 }
-
-/// How many slots ahead the writer asks for a record's lines.
-const PREFETCH: usize = 8;
 
 /// All lanes that were ever claimed, and the shared ones.
 pub(super) struct Lanes {

@@ -327,6 +327,25 @@ impl Writer {
         let cursor = self.lanes.cursor(lane);
         let (mut newest, mut late, mut damaged) = (self.newest, 0, false);
         while let Some(tick) = cursor.tick_up_to(limit) {
+            if cursor.is_plain(told_before)
+                && tick >= newest
+                && let Some((wanted, mut out)) = sinks.only()
+                && let Some(mut shown) = self.anchor.row(tick)
+            {
+                let (row, plans) = cursor.row(limit, BATCH_BYTES, wanted);
+                let gone = plans.row(&mut self.line, &mut out, row, &mut shown);
+                let staged = out.len();
+                if gone.records != 0 {
+                    newest = newest.max(shown.last_tick());
+                    self.anchor.end_row(&shown);
+                    cursor.pass_row(gone, shown.last_tick());
+                    sinks.rendered(gone.records, staged);
+                    if cursor.has_drops(told_before) || staged >= BATCH_BYTES {
+                        break;
+                    }
+                    continue;
+                }
+            }
             late += u64::from(tick < newest);
             newest = newest.max(tick);
             let (bytes, plans, shared, channel, thread) = cursor.current();
