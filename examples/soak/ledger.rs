@@ -151,10 +151,7 @@ impl Ledger {
         self.check_senders(senders, &drops, &mut wrong);
         if !wrong.is_empty() {
             report::violation_with(
-                format!(
-                    "the books do not balance:{wrong}\n{stats}\nby channel: {drops:?}\ntold: {:?}",
-                    came.told
-                ),
+                format!("the books do not balance:{wrong}\n{stats}{}", table(&begun, &came, &drops)),
                 || vec![("reference.tail".to_owned(), reference().evidence())],
             );
         }

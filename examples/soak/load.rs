@@ -165,7 +165,7 @@ fn run_slot(worker: &Worker, senders: &Mutex<Vec<Arc<Sender>>>, mut random: Rand
         let sender = Arc::new(Sender::new(worker.first, worker.second, 0));
         senders.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&sender));
         let (worker, seed) = (worker.clone(), random.next());
-        let life = thread::Builder::new().name(format!("w{}", sender.id)).stack_size(256 << 10);
+        let life = thread::Builder::new().name(format!("w{}", sender.id));
         let life = life.spawn(move || live(&worker, &sender, Random::new(seed)));
         life.expect("a thread can be made").join().expect("it does not panic");
     }
