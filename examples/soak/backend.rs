@@ -12,7 +12,7 @@ use kakashi::{BackendError, Clock, FileSink, Guard, Retry, ShutdownError, SinkOp
 use crate::plan::{BackendPlan, SinkPlan};
 use crate::sinks::{self, Moody, Tail};
 use crate::stream::{LEVELS, Stream, Sums, difference};
-use crate::{PATIENCE, report};
+use crate::{PATIENCE, load, report};
 
 /// What all reference sinks have taken, one after the other.
 pub fn reference() -> &'static Arc<Stream> {
@@ -240,7 +240,8 @@ impl Backend {
         }
         for other in &mut self.others {
             if let Some(reader) = other.reader.take() {
-                reader.join().map_err(|_| "the reader of the pipe panicked")?;
+                // A sink that is not closed keeps it waiting.
+                load::join(reader).map_err(|what| format!("the reader of a closed pipe {what}"))?;
             }
             // One that is suspended can no longer be told what it missed.
             if !other.absent

@@ -10,6 +10,7 @@ use std::time::Instant;
 use crate::backend::reference;
 use crate::channels::{self, CAUSES, CHANNELS, Causes, NAMES, causes, is_lossless, may_drop};
 use crate::load::{self, BEGUN, PANICKED, RETURNED, Sender};
+use crate::stream::Sums;
 use crate::{PATIENCE, report};
 
 /// Drops by channel; the last row is of those that no lane counted.
@@ -150,10 +151,7 @@ impl Ledger {
         self.check_senders(senders, &drops, &mut wrong);
         if !wrong.is_empty() {
             report::violation_with(
-                format!(
-                    "the books do not balance:{wrong}\n{stats}\nby channel: {drops:?}\ntold: {:?}",
-                    came.told
-                ),
+                format!("the books do not balance:{wrong}\n{stats}{}", table(&begun, &came, &drops)),
                 || vec![("reference.tail".to_owned(), reference().evidence())],
             );
         }
@@ -201,6 +199,26 @@ impl Ledger {
             std::thread::yield_now();
         }
     }
+}
+
+/// What became of each channel's records.
+fn table(begun: &[u64], came: &Sums, drops: &Drops) -> String {
+    let mut table = String::new();
+    for (at, (drops, told)) in drops.iter().zip(&came.told).enumerate() {
+        let (drops, told) = (channels::show(drops), channels::show(told));
+        let _ = match NAMES.get(at) {
+            Some(name) => {
+                let missing = begun[at].wrapping_sub(came.by_channel[at]);
+                write!(
+                    table,
+                    "\n{name}: {} calls, {missing} not in the log; dropped {drops}; told {told}",
+                    begun[at]
+                )
+            }
+            None => write!(table, "\nwithout a lane: dropped {drops}; told {told}"),
+        };
+    }
+    table
 }
 
 fn wrong_lane(live: &HashSet<u32>) -> Option<String> {

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kakashi::{Level, LevelFilter};
 
@@ -140,11 +140,23 @@ impl Load {
     pub fn end(&mut self) {
         GATE.end();
         for slot in self.slots.drain(..) {
-            if slot.join().is_err() {
-                report::violation("a thread of the load panicked".to_owned());
+            if let Err(what) = join(slot) {
+                report::violation(format!("a thread of the load {what}: {}", kakashi::get_async_stats()));
             }
         }
     }
+}
+
+/// Waits for a thread's end, and not for ever.
+pub fn join(thread: JoinHandle<()>) -> Result<(), &'static str> {
+    let end = Instant::now() + PATIENCE;
+    while !thread.is_finished() {
+        if Instant::now() > end {
+            return Err("hangs");
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    thread.join().map_err(|_| "panicked")
 }
 
 /// Threads one after the other, of which one is alive at a time.
@@ -153,7 +165,7 @@ fn run_slot(worker: &Worker, senders: &Mutex<Vec<Arc<Sender>>>, mut random: Rand
         let sender = Arc::new(Sender::new(worker.first, worker.second, 0));
         senders.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::clone(&sender));
         let (worker, seed) = (worker.clone(), random.next());
-        let life = thread::Builder::new().name(format!("w{}", sender.id)).stack_size(256 << 10);
+        let life = thread::Builder::new().name(format!("w{}", sender.id));
         let life = life.spawn(move || live(&worker, &sender, Random::new(seed)));
         life.expect("a thread can be made").join().expect("it does not panic");
     }

@@ -89,7 +89,7 @@ impl Held {
 
 /// How much more than at the end of the warm-up may be held: of the heap, what buffers of another size take; of memory,
 /// pages of rings, scratch areas and stacks that were never used before.
-const HEAP_SLACK: i64 = 64 << 10;
+const HEAP_SLACK: i64 = 16 << 10;
 const MEMORY_SLACK: u64 = 8 << 20;
 
 /// What is held whenever no backend runs and no thread logs: flat after a warm-up.
