@@ -934,3 +934,57 @@ fn drops_are_told_of_the_thread_that_had_them() {
         conserved();
     });
 }
+
+/// A line of `/proc/self/task/THREAD/status`, what stands behind its name.
+fn status(thread: &str, name: &str) -> String {
+    let status = std::fs::read_to_string(format!("/proc/self/task/{thread}/status")).unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+    line.unwrap_or_else(|| panic!("no {name} in {status}")).trim().to_owned()
+}
+
+fn writers_thread() -> String {
+    let mut threads = std::fs::read_dir("/proc/self/task").unwrap().map(|entry| entry.unwrap());
+    let writer = threads.find(|thread| {
+        let name = std::fs::read_to_string(thread.path().join("comm"));
+        name.is_ok_and(|name| name == "kakashi-writer\n")
+    });
+    writer.expect("there is a writer").file_name().into_string().unwrap()
+}
+
+#[test]
+fn the_writer_takes_no_signal_and_keeps_to_its_cores() {
+    alone("the_writer_takes_no_signal_and_keeps_to_its_cores", || {
+        let main = std::process::id().to_string();
+        let all = status(&main, "Cpus_allowed_list");
+        let cores = core_affinity::get_core_ids().unwrap();
+        let last = cores.iter().map(|core| core.id).max().unwrap().to_string();
+        let check = |builder: kakashi::Builder, expected: &str| {
+            // Not those of the thread that starts it, which a pinned thread would be.
+            let guard = std::thread::spawn({
+                let first = cores[0];
+                move || {
+                    core_affinity::set_for_current(first);
+                    // SAFETY: gettid has no arguments.
+                    let this = unsafe { libc::syscall(libc::SYS_gettid) }.to_string();
+                    let before = status(&this, "SigBlk");
+                    let guard = builder.sink(NullSink).start().unwrap();
+                    assert_eq!(status(&this, "SigBlk"), before, "a start leaves no signal blocked");
+                    guard
+                }
+            });
+            let guard = guard.join().unwrap();
+            info!(SURE, "it runs");
+            kakashi::flush(HANG).unwrap();
+            let writer = writers_thread();
+            assert_eq!(status(&writer, "Cpus_allowed_list"), expected);
+            let blocked = u64::from_str_radix(&status(&writer, "SigBlk"), 16).unwrap();
+            for signal in (1..32).filter(|signal| ![libc::SIGKILL, libc::SIGSTOP].contains(signal)) {
+                assert_eq!(blocked >> (signal - 1) & 1, 1, "signal {signal} of {blocked:b}");
+            }
+            guard.shutdown(HANG).unwrap();
+        };
+        check(kakashi::builder(), if cores.len() > 1 { &last } else { &all });
+        check(kakashi::builder().writer_core(Some(cores[0].id)), &cores[0].id.to_string());
+        check(kakashi::builder().writer_core(None), &all);
+    });
+}

@@ -529,24 +529,46 @@ mod tests {
         for round in 0..100u64 {
             for slots in [1, 3, 2] {
                 if let Some(grant) = producer.reserve(slots) {
-                    // SAFETY: the second word of the frame.
-                    unsafe { grant.dest().put(8, round) };
+                    // SAFETY: the words of the frame.
+                    unsafe { (8..slots * 64).step_by(8).for_each(|offset| grant.dest().put(offset, round)) };
                     grant.commit(round);
                 }
             }
             let (mut at, until) = ring.ends();
             let mut seen = Vec::new();
+            // Not a whole frame of three slots; what is behind stays as it is.
             let mut copy = [0; 32];
             // SAFETY: from the read position on, which stays as it is, to the write position.
-            while let Some(found) = unsafe { ring.peek(at, until, &mut copy) } {
+            while let Some(found) = unsafe { ring.peek(at, until, &mut copy[..20]) } {
                 let frame = Frame(copy[0]);
-                assert_eq!((found.words, copy[1]), (frame.slots() * 8, round));
+                assert_eq!((found.words, copy[1]), ((frame.slots() * 8).min(20), round));
+                assert_eq!(copy[20..], [0; 12], "beyond the copy");
                 seen.push((frame.slots(), frame.user()));
                 at = found.next;
             }
             assert_eq!(at, until);
             assert_eq!(seen, frames(&mut *consumer));
         }
+    }
+
+    #[test]
+    fn a_run_ends_where_the_ring_does() {
+        let ring: &'static Spsc<64, 4> = Box::leak(Spsc::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        (0..3).for_each(|user| producer.reserve(1).expect("room").commit(user));
+        assert_eq!(frames(&mut *consumer).len(), 3);
+        (3..6).for_each(|user| producer.reserve(1).expect("room").commit(user));
+        consumer.poll();
+        let end = ring.slots.get().wrapping_add(1).cast_const().cast::<u8>();
+        let run = consumer.run();
+        assert_eq!((run.start.wrapping_add(run.len), run.len), (end, 64), "one slot is left up to the end");
+        consumer.advance(1, 1);
+        let run = consumer.run();
+        assert_eq!(
+            (run.start, run.len),
+            (ring.slots.get().cast_const().cast(), 128),
+            "and two from the start"
+        );
     }
 
     #[test]
