@@ -90,6 +90,7 @@ const UNSAFE: &[&str] = &[
     "src/crash/action.rs",
     "src/crash/mod.rs",
     "src/crash/stack.rs",
+    "src/format/digits.rs",
     "src/format/line.rs",
     "src/format/out.rs",
     "src/format/plan.rs",

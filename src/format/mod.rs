@@ -3,6 +3,7 @@
 //! A text line is `time LEVEL target file:line [thread] message key=value ...`, one line whatever the
 //! values hold: what could end a line or drive a terminal is escaped (`escape.rs`).
 
+mod digits;
 mod escape;
 mod float;
 mod line;
