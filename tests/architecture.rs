@@ -110,6 +110,7 @@ const UNSAFE: &[&str] = &[
     "src/crash/mod.rs",
     "src/crash/stack.rs",
     "src/desk.rs",
+    "src/format/digits.rs",
     "src/format/line.rs",
     "src/format/out.rs",
     "src/format/plan.rs",

@@ -29,7 +29,7 @@ fn push_converted(out: &mut Out, cell_text: &[u8]) {
 /// Whether the text is `[-]whole[.fraction]` in the form of `Display`, but for zeros at the end of
 /// a longer fraction.
 #[inline]
-fn is_plain(text: &[u8]) -> bool {
+pub(super) fn is_plain(text: &[u8]) -> bool {
     let len = text.len();
     // A bit for each byte that is not a digit.
     let others = match (text.first_chunk(), text.last_chunk()) {

@@ -4,11 +4,12 @@
 //! are written by a pen, which asks for room once a line. What is odd about a value is found while it is copied, and it
 //! is then written over by all the rules.
 
+use super::digits::{bool_text, digits, float, integer, short, sign, word};
 use super::escape::{push_escaped, push_quoted};
 use super::out::{Out, Pen};
 use super::plan::{Plan, Step, VALUES, What};
 use super::push_value;
-use crate::number::{self, ASCII_ZEROS, Short, decimal8};
+use crate::number;
 use crate::record::{PLAIN, Record, Value};
 
 impl Plan {
@@ -91,151 +92,6 @@ fn push_odd(out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usi
     }
     behind + padded
 }
-
-/// # Safety
-/// Eight bytes at `at` are readable.
-#[inline(always)]
-unsafe fn word(at: *const u8) -> u64 {
-    // SAFETY: as the caller promised.
-    u64::from_le(unsafe { at.cast::<u64>().read_unaligned() })
-}
-
-/// Writes a text that is `Display`'s.
-///
-/// # Safety
-/// There is room for 24 bytes.
-#[inline(always)]
-unsafe fn short(pen: &mut Pen, text: Short) -> bool {
-    if text.plain {
-        // SAFETY: as the caller promised; no `Short` is longer.
-        unsafe { pen.short(text.words, usize::from(text.len).min(24)) };
-    }
-    text.plain
-}
-
-/// # Safety
-/// There is room for a byte.
-#[inline(always)]
-unsafe fn sign(pen: &mut Pen, negative: bool) {
-    // SAFETY: as the caller promised.
-    unsafe {
-        pen.put(0, [b'-']);
-        *pen = pen.moved(negative.into());
-    }
-}
-
-/// Writes digits as [`decimal8`] gives them, but for leading zeros; at least one digit.
-///
-/// # Safety
-/// There is room for eight bytes.
-#[inline(always)]
-unsafe fn leading(pen: &mut Pen, digits: u64) {
-    // The bit keeps the last byte out of the count of leading zeros.
-    let zeros = (digits | 1 << 56).trailing_zeros() & !7;
-    // SAFETY: as the caller promised.
-    unsafe {
-        pen.put(0, ((digits | ASCII_ZEROS) >> zeros).to_le_bytes());
-        *pen = pen.moved(8 - zeros as usize / 8);
-    }
-}
-
-/// Writes a number in decimal, as `number::integer_text` does: digits go where they belong eight at a time, rather than
-/// into words first.
-///
-/// # Safety
-/// There is room for 24 bytes.
-#[inline(always)]
-unsafe fn integer(pen: &mut Pen, n: u64) -> bool {
-    const EIGHT: u64 = 100_000_000;
-    // SAFETY: as the caller promised.
-    unsafe {
-        if n < EIGHT {
-            leading(pen, decimal8(n as u32));
-        } else if n < EIGHT * EIGHT {
-            leading(pen, decimal8((n / EIGHT) as u32));
-            pen.put(0, (decimal8((n % EIGHT) as u32) | ASCII_ZEROS).to_le_bytes());
-            *pen = pen.moved(8);
-        } else {
-            let text = number::long_integer_text(false, n);
-            pen.short(text.words, usize::from(text.len).min(24));
-        }
-    }
-    true
-}
-
-/// Writes a float as `number::f64_text` does.
-///
-/// # Safety
-/// There is room for 24 bytes.
-#[inline(always)]
-unsafe fn float(pen: &mut Pen, v: f64) -> bool {
-    const EIGHT: u64 = 100_000_000;
-    let Some(n) = number::f64_hundred_millionths(v) else {
-        // SAFETY: as the caller promised.
-        return unsafe { short(pen, number::f64_text(v)) };
-    };
-    // SAFETY: as the caller promised.
-    unsafe {
-        sign(pen, v.is_sign_negative());
-        leading(pen, decimal8((n / EIGHT) as u32));
-        let fraction = decimal8((n % EIGHT) as u32);
-        pen.put(0, [b'.']);
-        pen.put(1, (fraction | ASCII_ZEROS).to_le_bytes());
-        // Without the zeros at its end; and without the point, if nothing is left.
-        let len = 9 - fraction.leading_zeros() as usize / 8;
-        *pen = pen.moved(if fraction == 0 { 0 } else { len });
-    }
-    true
-}
-
-#[inline(always)]
-fn bool_text(value: bool) -> Short {
-    let (text, len) = if value { (*b"true\0\0\0\0", 4) } else { (*b"false\0\0\0", 5) };
-    Short { words: [u64::from_le_bytes(text), 0, 0], len, plain: true }
-}
-
-/// Copies a number's text of `len` bytes from a cell of `WORDS` words; false when it is none as we write it, digits and
-/// punctuation (`is_of_number`) and zeros behind.
-///
-/// # Safety
-/// The cell is readable, and there is room for 24 bytes.
-#[inline(always)]
-unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, len: u8) -> bool {
-    if usize::from(len).wrapping_sub(1) >= WORDS * 8 {
-        return false;
-    }
-    let kinds = &KINDS[usize::from(len)];
-    let (mut words, mut odd) = ([0; 3], 0);
-    for at in 0..WORDS {
-        // SAFETY: as the caller promised.
-        words[at] = unsafe { word(cell.add(at * 8)) };
-        odd |= words[at] & KIND ^ kinds[at];
-    }
-    if odd != 0 {
-        return false;
-    }
-    // SAFETY: as the caller promised.
-    unsafe { pen.short(words, len.into()) };
-    true
-}
-
-/// The bits of a byte that are the same in all of a number's.
-const KIND: u64 = u64::MAX / 255 * 0xE0;
-
-/// By the length of a number's text, these bits of three words: those of 0x20 to 0x3F, then zeros.
-static KINDS: [[u64; 4]; 25] = {
-    let mut kinds = [[0; 4]; 25];
-    let mut len = 0;
-    while len < 25 {
-        let mut at = 0;
-        while at < len {
-            kinds[len][at / 8] |= 0x20 << (at % 8 * 8);
-            at += 1;
-        }
-        len += 1;
-    }
-    kinds
-};
 
 /// Copies the text at `behind`, of which `cell` says the length, and returns where the next one is; 0, with the pen where
 /// it was, when the text is not there, was cut, or is not to stand in a line as it is.

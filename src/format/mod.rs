@@ -6,6 +6,7 @@
 //! message's text looks like a field cannot be told from one, unless the statement's fields are known: these are read
 //! from the line's end.
 
+mod digits;
 mod escape;
 mod float;
 mod line;

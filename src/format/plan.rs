@@ -45,6 +45,8 @@ pub(super) struct Plan {
     pub(super) cells_end: u16,
     /// Bytes that a record must have.
     pub(super) least: u16,
+    /// Whether such records go beyond a cache line of 64 bytes.
+    pub(super) wide: bool,
     pub(super) steps: [Step; VALUES],
     /// Where the text behind the last value begins, and its bytes.
     pub(super) last: (u16, u16),
@@ -129,6 +131,7 @@ impl Plans {
             mask: [0; 2],
             cells_end: 0,
             least: 0,
+            wide: false,
             steps: [Step { start: 0, text: 0, cell: 0, len: 0, what: What::Odd }; VALUES],
             last: (0, 0),
             texts: [0; TEXT + BEYOND],
@@ -292,6 +295,8 @@ impl Plan {
         }
         // At most eight cells of 255 words.
         self.cells_end = stream.cell() as u16;
+        let texts = self.steps[..values].iter().any(|step| matches!(step.what, What::Text | What::Field));
+        self.wide = self.cells_end > 64 || texts;
         self.least = self.cells_end.max(Self::LEAST as u16);
         self.mask = [mask as u64, (mask >> 64) as u64];
         self.metas = [HEADER, HEADER + 8].map(|at| word(record, at) & self.mask[at / 8 - HEADER / 8]);

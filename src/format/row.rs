@@ -75,7 +75,7 @@ impl Plans {
                 break;
             }
             let Some(ns) = shown.ns(tick) else { break };
-            prefetch(rest, row.slot_bytes);
+            prefetch(rest, row.slot_bytes, plan.wide);
             let (record, behind) = rest.split_at(len);
             if row.wanted.allows(plan.level) {
                 // SAFETY: there is room for a line, and the plan takes the record.
@@ -99,12 +99,12 @@ impl Plans {
 }
 
 #[inline(always)]
-fn prefetch(rest: &[u8], slot_bytes: usize) {
+fn prefetch(rest: &[u8], slot_bytes: usize, wide: bool) {
     let ahead = AHEAD * slot_bytes;
     if ahead < rest.len() {
         let line = rest.as_ptr().wrapping_add(ahead);
         prefetch_read(line);
-        if slot_bytes > 64 {
+        if wide {
             prefetch_read(line.wrapping_add(64));
         }
     }
