@@ -254,6 +254,7 @@ mod tests {
             f64::NAN,
             f64::INFINITY,
             1.0 / 3.0,
+            (10_485_767_435_128_406_016_u64 >> 20) as f64 / 1e4,
         ] {
             check_float(v);
             check_float(-v);
