@@ -55,6 +55,7 @@ mod signals;
 mod sinks;
 mod stream;
 
+use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -93,6 +94,11 @@ fn main() -> ExitCode {
     soak(&options)
 }
 
+/// One line; nobody need read it.
+fn say(line: std::fmt::Arguments<'_>) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 fn soak(options: &Options) -> ExitCode {
     let pid = std::process::id();
     let folder = options.folder.join(format!("kakashi-soak-{pid}"));
@@ -104,21 +110,21 @@ fn soak(options: &Options) -> ExitCode {
     signals::install();
     let black_box =
         plan::has_black_box(options.seed).then(|| format!("/dev/shm/kakashi-soak-{pid}.box").into());
-    println!(
+    say(format_args!(
         "soak of {} s, --seed {}, {} black box, files in {}",
         options.seconds,
         options.seed,
         if black_box.is_some() { "with a" } else { "without a" },
         folder.display()
-    );
+    ));
     let mut run = Run::new(folder.clone(), black_box, Duration::from_secs(options.seconds));
     run.run(options.seed);
 
     run.say("the end");
     let flat = run.flat.most();
-    println!(
-        "{} phases, {} closings of the books; {:?}; {}\nat rest, {} looks: heap at most {} KiB, memory {:.1} MiB, {} \
-         descriptors, {} thread after the warm-up, and no more than the slack since\n{}",
+    say(format_args!(
+        "{} phases, the books closed {} times; {:?}; {}\nat rest, looked at {} times; in the warm-up at most {} KiB of heap, \
+         {:.1} MiB of memory, {} descriptors, {} thread\n{}",
         run.phase,
         run.checks(),
         run.happened,
@@ -129,23 +135,22 @@ fn soak(options: &Options) -> ExitCode {
         flat.descriptors,
         flat.threads,
         kakashi::get_async_stats(),
-    );
+    ));
     let violations = report::take();
     if violations.is_empty() {
         let _ = std::fs::remove_dir_all(&folder);
         let early = if signals::interrupted() { " up to the interruption" } else { "" };
-        println!("verified{early}: everything is accounted for, and nothing leaks (--seed {})", options.seed);
+        say(format_args!(
+            "verified{early}: everything is accounted for, and nothing leaks (--seed {})",
+            options.seed
+        ));
         return ExitCode::SUCCESS;
     }
     for violation in &violations {
-        println!(
-            "VIOLATION in phase {} of --seed {}: {}",
-            run.phase.saturating_sub(1),
-            options.seed,
-            violation.what
-        );
+        let phase = run.phase.saturating_sub(1);
+        say(format_args!("VIOLATION in phase {phase} of --seed {}: {}", options.seed, violation.what));
         report::keep(&folder, violation);
     }
-    println!("what there is to look at is kept in {}", folder.display());
+    say(format_args!("what there is to look at is kept in {}", folder.display()));
     ExitCode::FAILURE
 }
