@@ -558,7 +558,7 @@ fn evicted_records_are_counted_and_loggers_keep_their_names() {
     assert_eq!(newest.last(), Some(&100));
     assert!(newest.len() >= 8 && newest.windows(2).all(|pair| pair[1] == pair[0] + 1), "{newest:?}");
     assert_eq!(report.dropped, 100 - newest.len() as u64, "{report:?}");
-    assert!(log.iter().any(|line| line.contains(" DEBUG late to come ")), "{log:?}");
+    assert!(log.iter().any(|line| line.contains(" DEBUG late\\x20to\\x20come ")), "{log:?}");
     assert!(log.iter().any(|line| line.contains(" INFO  orders ")), "{log:?}");
 }
 

@@ -152,7 +152,7 @@ impl Builder {
     /// A box that a dead process has left there is recovered first: what its log has not got goes into the sinks, and a
     /// line says so. For a [`FileSink`](crate::FileSink) on a regular file to which nobody else appends, each record is in
     /// the file exactly once; elsewhere at least once. `kakashi recover` does the same by hand. A sink that does not take
-    /// them is waited for as long as [`Retry::limit`]; then `start` fails, and the box keeps what it holds.
+    /// them is waited for as long as the limit of [`retry`](Builder::retry); then `start` fails, and the box keeps what it holds.
     ///
     /// The file takes the memory that the channels can come to, at once, so that a log call never finds the file
     /// system full. It is removed when the process exits with everything written. Log calls cost what they cost without.
