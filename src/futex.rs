@@ -150,7 +150,7 @@ impl<T> Lock<T> {
         if let Some(held) = self.try_lock() {
             return Some(held);
         }
-        for _ in 0..TRIES {
+        for _ in (0..).take(TRIES) {
             core::hint::spin_loop();
             if let Some(held) = self.try_lock() {
                 return Some(held);

@@ -351,7 +351,7 @@ fn child() {
                 });
                 // In the futex, not only at it.
                 until("the call waits", || FEW.lanes().any(|lane| lane.occupied > lane.slots - 4));
-                until("it sleeps", || asleep_in_a_futex());
+                until("it sleeps", asleep_in_a_futex);
                 gate.open();
             });
             guard.shutdown(HANG).unwrap();
