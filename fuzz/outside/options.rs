@@ -121,8 +121,18 @@ pub fn options(bytes: &[u8]) {
             let again = args::parse(written.clone())
                 .unwrap_or_else(|Failure(message)| panic!("{written:?}: {message}"));
             assert_eq!(written, self::written(&again), "{args:?}");
+            // What was given stands in it, and is no default.
+            let given = args.iter().take_while(|arg| *arg != "--").filter(|arg| is_kept(arg));
+            given.for_each(|arg| assert!(written.contains(arg), "{arg:?} of {args:?} is not in {written:?}"));
         }
     }
+}
+
+/// Whether it is an option with its value that is kept as it was written.
+fn is_kept(arg: &OsString) -> bool {
+    const KEPT: [&str; 7] = ["policy", "encoding", "out", "black-box", "logger", "grep", "color"];
+    let text = arg.to_string_lossy();
+    text.strip_prefix("--").and_then(|arg| arg.split_once('=')).is_some_and(|(name, _)| KEPT.contains(&name))
 }
 
 fn is_one_line(text: &str) -> bool {

@@ -30,7 +30,9 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
     let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    (((days * 24 + hour) * 60 + minute) * 60 + second).checked_mul(SECOND)?.checked_add(nanos)
+    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    // The second of the earliest time begins before an `i64` does.
+    i64::try_from(i128::from(seconds) * i128::from(SECOND) + i128::from(nanos)).ok()
 }
 
 /// The numbers below 1000 with three digits, and a `Z` behind.
@@ -190,6 +192,7 @@ mod tests {
             (i64::MIN + 145_224_192, "1677-09-21T00:12:43.290448384Z"),
         ] {
             assert_eq!(text(&mut Timestamp::new(), unix_ns), expected);
+            assert_eq!(super::parse(expected), Some(unix_ns));
         }
     }
 

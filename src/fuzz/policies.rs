@@ -90,11 +90,13 @@ fn run<C: ChannelSpec>(ring: Lent<C::Ring>, steps: &[u8]) {
                     }
                 }
                 std::thread::scope(|scope| {
-                    if help {
-                        scope.spawn(|| read_all(&mut *consumer, &head));
-                    }
+                    let helper = help.then(|| scope.spawn(|| read_all(&mut *consumer, &head)));
                     let room = cold::wait_for_room::<C, _>(&handle, &head, &mut producer, slots, None);
                     assert_eq!(room, accepted, "{slots} slots from {write} on, read up to {read}");
+                    // To its very end, as the scope does not: a thread on its way out looks like a leak.
+                    if let Some(helper) = helper {
+                        helper.join().expect("it reads to the end");
+                    }
                 });
                 if accepted {
                     let user = counts.published;
