@@ -177,8 +177,8 @@ impl<C: ChannelSpec> Lane<C> {
         );
         // As wide as the writer has it, or as narrow as the line itself; by plan, with room behind it for a pen.
         let wide = 4 * bytes.len() + 1024 + expected.len();
-        self.room.resize(self.room.len().max(wide), 0);
-        for (room, for_plan) in [(wide, wide), (wide, wide), (expected.len(), expected.len() + PEN)] {
+        self.room.resize(self.room.len().max(wide + PEN + 8192), 0);
+        for (room, for_plan) in [(wide, wide), (wide, wide), (expected.len(), expected.len() + PEN + 4096)] {
             let mut out = Out::new(&mut self.room[..room]);
             format::record(&mut self.cache, &mut out, &head, callsite.statement(), &record, self.shared);
             let len = out.len();
