@@ -16,7 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::ledger::{Ledger, record};
-use common::{Directory, Gate, HANG, Held, alone, dispatch, lines_of, number, scenario, skipped, until};
+use common::{
+    Directory, Gate, HANG, Held, Over, alone, dispatch, lines_of, number, scenario, skipped, until,
+};
 use kakashi::{
     BackendError, Block, Channel, DropNewest, DropOldest, FileSink, FlushError, MemorySink, Retry,
     ShutdownError, WriterSink,
@@ -471,13 +473,13 @@ fn a_log_that_is_cut_by_others_has_no_hole() {
                     }
                 });
             }
+            let _over = Over(&over);
             for _ in 0..50 {
                 let size = || fs::metadata(&path).unwrap().len();
                 until("there is something to cut", || size() > 20_000);
                 look();
                 File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
             }
-            over.store(true, Ordering::Relaxed);
         });
         kakashi::sync(HANG).unwrap();
         look();
