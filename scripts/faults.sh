@@ -14,9 +14,9 @@ export KAKASHI_CALLS=${KAKASHI_CALLS:-100000000}     # while the writer is parke
 export KAKASHI_PARKS=${KAKASHI_PARKS:-5000}          # of a thread, within a call
 export KAKASHI_THREADS=${KAKASHI_THREADS:-10000}     # alive at once, on 64 lanes
 export KAKASHI_BIRTHS=${KAKASHI_BIRTHS:-100000}      # of threads that log and end
-export KAKASHI_FORKS=${KAKASHI_FORKS:-2000}
-export KAKASHI_STOPS=${KAKASHI_STOPS:-5000}     # of the process
-export KAKASHI_SIGNALS=${KAKASHI_SIGNALS:-1000000}
+export KAKASHI_FORKS=${KAKASHI_FORKS:-500}
+export KAKASHI_STOPS=${KAKASHI_STOPS:-2000}     # of the process
+export KAKASHI_SIGNALS=${KAKASHI_SIGNALS:-200000}
 export KAKASHI_STEPS=${KAKASHI_STEPS:-3000}     # of the clock
 export KAKASHI_SEALED=${KAKASHI_SEALED:-1000000} # records without a system call
 

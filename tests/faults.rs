@@ -16,7 +16,9 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use common::ledger::{Ledger, record};
-use common::{Directory, Gate, HANG, Held, alone, dispatch, lines_of, number, scenario, skipped, until};
+use common::{
+    Directory, Gate, HANG, Held, Over, alone, dispatch, lines_of, number, scenario, skipped, until,
+};
 use kakashi::{
     BackendError, Block, Channel, DropNewest, DropOldest, FileSink, FlushError, MemorySink, Retry,
     ShutdownError, WriterSink,
@@ -169,7 +171,7 @@ fn small_disk(disk: &str) {
             let before = kakashi::get_async_stats();
             until("the disk is full", || kakashi::get_async_stats().sink_errors > before.sink_errors + 20);
             until("both wait for room", || {
-                PATIENT.lanes().filter(|lane| lane.in_use && lane.occupied > lane.slots - 4).count() == 2
+                PATIENT.lanes().filter(|lane| lane.in_use && lane.occupied > lane.slots - 8).count() == 2
             });
             for _ in 0..1000 {
                 record!(HASTY, 2, hasty);
@@ -180,10 +182,14 @@ fn small_disk(disk: &str) {
             let stats = kakashi::get_async_stats();
             for error in [kakashi::flush(Duration::from_millis(5)), kakashi::sync(Duration::from_millis(5))] {
                 match error {
-                    Err(FlushError::TimedOut { unwritten }) => assert!(unwritten >= 128, "{unwritten}"),
+                    Err(FlushError::TimedOut { unwritten }) => {
+                        assert!(unwritten >= stats.queue_size, "{unwritten}")
+                    }
                     other => panic!("the disk is full, and flush says {other:?}"),
                 }
             }
+            // Four rings are full of records of one to four slots.
+            assert!(stats.queue_size > 4 * 64 / 4, "{stats}");
             assert!(stats.dropped.newest >= 900 && stats.dropped.oldest >= 900, "{stats}");
             assert_told("Retrying", libc::ENOSPC);
             assert_eq!(fs::metadata(&log).unwrap().len(), full_at);
@@ -191,7 +197,9 @@ fn small_disk(disk: &str) {
             if ballast == "b" {
                 let guard = guard.take().expect("it runs");
                 match guard.shutdown(Duration::from_millis(5)) {
-                    Err(ShutdownError::TimedOut { unwritten }) => assert!(unwritten >= 128, "{unwritten}"),
+                    Err(ShutdownError::TimedOut { unwritten }) => {
+                        assert!(unwritten >= stats.queue_size, "{unwritten}");
+                    }
                     other => panic!("the disk is full, and shutdown says {other:?}"),
                 }
             }
@@ -471,13 +479,13 @@ fn a_log_that_is_cut_by_others_has_no_hole() {
                     }
                 });
             }
+            let _over = Over(&over);
             for _ in 0..50 {
                 let size = || fs::metadata(&path).unwrap().len();
                 until("there is something to cut", || size() > 20_000);
                 look();
                 File::options().write(true).open(&path).unwrap().set_len(0).unwrap();
             }
-            over.store(true, Ordering::Relaxed);
         });
         kakashi::sync(HANG).unwrap();
         look();

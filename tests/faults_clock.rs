@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use common::ledger::{Ledger, record};
-use common::{HANG, SURE, alone, message, number, size};
+use common::{HANG, Over, SURE, alone, message, number, size};
 use kakashi::{Channel, Clock, DropOldest, MemorySink};
 
 kakashi::channel!(static NEWS: Channel<64, 64, 8, DropOldest>);
@@ -83,6 +83,7 @@ fn lines_stay_in_order_and_follow_a_clock_that_is_set() {
                         }
                     });
                 }
+                let _over = Over(&over);
                 let mut random: u64 = seed;
                 for n in 0..size("KAKASHI_STEPS", 150) {
                     random = random
@@ -109,7 +110,6 @@ fn lines_stay_in_order_and_follow_a_clock_that_is_set() {
                     // A record shows the time by the clock as it is when the writer comes to it: before the next step.
                     kakashi::flush(HANG).unwrap();
                 }
-                over.store(true, Ordering::Relaxed);
             });
             guard.shutdown(HANG).unwrap();
 

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use common::ledger::{Ledger, record};
-use common::{Directory, HANG, alone, conserved, lines_of, size, until};
+use common::{Directory, HANG, Over, alone, conserved, lines_of, size, until};
 use kakashi::{Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, FileSink, MemorySink};
 
 kakashi::channel!(static PATIENT: Channel<64, 64, 8, Block, Deferred>);
@@ -177,14 +177,16 @@ fn a_storm_of_signals_over_threads_that_log_tears_nothing() {
                 });
             }
             let threads: Vec<libc::pthread_t> = told.iter().take(THREADS as usize).collect();
-            until("the handlers have run often enough", || {
-                for &thread in threads.iter().cycle().take(500) {
-                    // SAFETY: the thread lives until it is told that this is over.
-                    unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
-                }
-                HANDLED.load(Ordering::Relaxed) >= wanted
-            });
-            over.store(true, Ordering::Relaxed);
+            let _over = Over(&over);
+            for handled in (0..=wanted).step_by(1000) {
+                until("the handlers have run on", || {
+                    for &thread in threads.iter().cycle().take(500) {
+                        // SAFETY: the thread lives until it is told that this is over.
+                        unsafe { libc::pthread_kill(thread, libc::SIGUSR1) };
+                    }
+                    HANDLED.load(Ordering::Relaxed) >= handled
+                });
+            }
         });
         guard.shutdown(HANG).unwrap();
         let made: u64 = made.iter().map(|made| made.load(Ordering::Relaxed)).sum();

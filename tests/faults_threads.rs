@@ -11,7 +11,9 @@ use std::sync::Barrier;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::ledger::{Ledger, record};
-use common::{Directory, HANG, SURE, alone, conserved, dispatch, is_notice, lines_of, scenario, size, until};
+use common::{
+    Directory, HANG, Over, SURE, alone, conserved, dispatch, is_notice, lines_of, scenario, size, until,
+};
 use kakashi::{Block, Channel, Deferred, DropNewest, DropOldest, FileSink, MemorySink, State};
 
 kakashi::channel!(static PATIENT: Channel<64, 256, 64, Block>);
@@ -282,6 +284,7 @@ fn forks_from_one_of_many_threads_that_log_lose_nothing() {
                 });
             }
             scope.spawn(|| {
+                let _over = Over(&over);
                 for n in 0..forks {
                     record!(SURE, 8, n);
                     if n % 3 == 2 {
@@ -310,7 +313,6 @@ fn forks_from_one_of_many_threads_that_log_lose_nothing() {
                     while unsafe { libc::waitpid(child, &mut status, 0) } != child {}
                     assert_eq!(status, 0, "child {n}");
                 }
-                over.store(true, Ordering::Relaxed);
             });
         });
         guard.shutdown(HANG).unwrap();

@@ -20,7 +20,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use common::ledger::{Ledger, record};
-use common::{Gate, HANG, Held, alone, conserved, dispatch, scenario, size, until};
+use common::{Gate, HANG, Held, Over, alone, conserved, dispatch, scenario, size, until};
 use kakashi::{
     Block, BlockFor, Channel, Clock, Deferred, DropNewest, DropOldest, Idle, LevelFilter, MemorySink,
     Preformatted, Sink, info,
@@ -256,8 +256,8 @@ mod strictly {
                         std::thread::yield_now();
                     }
                 });
+                let _over = Over(&over);
                 account();
-                over.store(true, Ordering::Relaxed);
             });
             eprintln!("{} traps", TRAPS.load(Ordering::Relaxed));
             let traps = TRAPS.load(Ordering::Relaxed);

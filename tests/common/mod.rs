@@ -15,7 +15,7 @@ use std::io::{self, Read, Seek, Write};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -230,6 +230,15 @@ impl Gate {
             .wait_timeout_while(self.is_open(), time, |open| !*open)
             .unwrap_or_else(PoisonError::into_inner);
         *open
+    }
+}
+
+/// Tells threads that it is over, also when the test has failed: who waits for them must not wait for ever.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
     }
 }
 
