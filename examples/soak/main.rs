@@ -56,6 +56,7 @@ mod sinks;
 mod stream;
 
 use std::io::Write;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -108,7 +109,7 @@ fn soak(options: &Options) -> ExitCode {
     }
     process::settle_allocator();
     signals::install();
-    let black_box =
+    let black_box: Option<PathBuf> =
         plan::has_black_box(options.seed).then(|| format!("/dev/shm/kakashi-soak-{pid}.box").into());
     say(format_args!(
         "soak of {} s, --seed {}, {} black box, files in {}",
@@ -117,7 +118,7 @@ fn soak(options: &Options) -> ExitCode {
         if black_box.is_some() { "with a" } else { "without a" },
         folder.display()
     ));
-    let mut run = Run::new(folder.clone(), black_box, Duration::from_secs(options.seconds));
+    let mut run = Run::new(folder.clone(), black_box.clone(), Duration::from_secs(options.seconds));
     run.run(options.seed);
 
     run.say("the end");
@@ -139,6 +140,10 @@ fn soak(options: &Options) -> ExitCode {
     let violations = report::take();
     if violations.is_empty() {
         let _ = std::fs::remove_dir_all(&folder);
+        if let Some(path) = black_box {
+            // It stays by itself when the last sink was one that died.
+            let _ = std::fs::remove_file(path);
+        }
         let early = if signals::interrupted() { " up to the interruption" } else { "" };
         say(format_args!(
             "verified{early}: everything is accounted for, and nothing leaks (--seed {})",
