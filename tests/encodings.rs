@@ -598,12 +598,6 @@ fn the_shared_lane_gives_the_same_text() {
             for message in all_of(&log, 2) {
                 assert_eq!(kept(&message, &text), 64 * 1024);
             }
-            // What is formatted first is cut where its memory ends.
-            let text = long_text(100_000);
-            info!(SHARED, "{}", support_display(&text));
-            for message in all_of(&log, 1) {
-                assert_eq!(kept(&message, &text), 64 * 1024);
-            }
         });
         worker.expect("a thread can be made").join().expect("the worker succeeds");
     });
