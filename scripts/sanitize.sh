@@ -30,8 +30,8 @@ echo "== $sanitizer sanitizer: rings, lanes, locks"
 ASAN_OPTIONS="detect_leaks=0 ${ASAN_OPTIONS:-}" cargo test --target "$target" --lib -- ring:: lane:: futex:: record::
 if [[ $sanitizer == address ]]; then
     echo "== $sanitizer sanitizer: values, lines, any bytes"
-    cargo test --target "$target" --lib -- arg:: format::out::
-    cargo test --target "$target" --features fuzzing --test fuzz_replay
+    ASAN_OPTIONS="detect_leaks=0 ${ASAN_OPTIONS:-}" cargo test --target "$target" --lib -- arg:: format::out::
+    ASAN_OPTIONS="detect_leaks=0 ${ASAN_OPTIONS:-}" cargo test --target "$target" --features fuzzing --test fuzz_replay
 fi
 echo "== $sanitizer sanitizer: stress"
 began=$SECONDS

@@ -681,10 +681,23 @@ mod stepping {
     // Never full: a call that waits for room would repair what an earlier one has left in disorder.
     kakashi::channel!(static ENDING: Channel<64, 65536, 2, Block, Deferred>);
 
+    /// Records that a handler has put into a lane which was given back.
+    static STRAYS: AtomicU64 = AtomicU64::new(0);
+
     extern "C" fn amid_the_end(_: libc::c_int) {
         let n = HANDLED.fetch_add(1, Ordering::Relaxed);
+        // The first lane is the ending thread's. Once that is released and drained, it is any other thread's.
+        let own = || ENDING.lanes().next().expect("the channel has lanes");
+        let before = own();
         info!(ENDING, "signal {} {}", n, check(n));
         HANDLER_CALLS.fetch_add(1, Ordering::Relaxed);
+        if !before.in_use {
+            STRAYS.fetch_add(own().messages_enqueued - before.messages_enqueued, Ordering::Relaxed);
+        }
+        // So that it is drained by the next instruction, if it is released.
+        while own().queue_size != 0 {
+            thread::yield_now();
+        }
     }
 
     static LAST_WORDS: AtomicU64 = AtomicU64::new(0);
@@ -716,6 +729,11 @@ mod stepping {
             stepped.join().expect("it ends");
             // The thread's lane is another's now, or nobody's.
             assert_eq!(LAST_WORDS.load(Ordering::Acquire), 10, "records in a lane that was given back");
+            assert_eq!(
+                STRAYS.load(Ordering::Relaxed),
+                0,
+                "a handler's records in a lane that was given back"
+            );
         });
     }
 }

@@ -25,3 +25,16 @@ pub(super) fn read<T: Plain>(bytes: &[u8]) -> Option<Box<T>> {
         Some(value.assume_init())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_wants_all_of_its_bytes() {
+        let bytes = vec![0; size_of::<LaneHead>()];
+        assert!(read::<LaneHead>(&bytes).is_some());
+        assert!(read::<LaneHead>(&bytes[1..]).is_none());
+        assert!(read::<RegionHeader>(&[]).is_none());
+    }
+}

@@ -168,7 +168,7 @@ fn ensure_stack() {
         if libc::sigaltstack(core::ptr::null(), &mut now) != 0 || now.ss_flags & libc::SS_DISABLE == 0 {
             return;
         }
-        if let Ok(memory) = crate::region::map(BYTES) {
+        if let Ok(memory) = super::stack::map(BYTES) {
             let stack = libc::stack_t { ss_sp: memory.cast(), ss_flags: 0, ss_size: BYTES };
             libc::sigaltstack(&stack, core::ptr::null_mut());
         }

@@ -2,6 +2,7 @@
 
 use core::arch::asm;
 use core::sync::atomic::{AtomicPtr, Ordering};
+use std::io;
 
 use crate::region;
 
@@ -9,10 +10,22 @@ const BYTES: usize = 512 * 1024;
 
 static STACK: AtomicPtr<u8> = AtomicPtr::new(core::ptr::null_mut());
 
+/// Memory for a stack, below which lies a page that faults: what overflows it meets nobody's memory.
+pub(super) fn map(bytes: usize) -> io::Result<*mut u8> {
+    // SAFETY: a question about the system.
+    let page = unsafe { libc::sysconf(libc::_SC_PAGESIZE) }.max(1) as usize;
+    let base = region::map(page + bytes)?;
+    // SAFETY: the first page of a fresh mapping, which nobody refers to.
+    if unsafe { libc::mprotect(base.cast(), page, libc::PROT_NONE) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(base.wrapping_add(page))
+}
+
 /// Makes it, once. Pages that are not touched cost nothing.
 pub(super) fn prepare() {
     if STACK.load(Ordering::Acquire).is_null()
-        && let Ok(stack) = region::map(BYTES)
+        && let Ok(stack) = map(BYTES)
     {
         // Another `start` at the same moment leaves one mapping unused.
         STACK.store(stack, Ordering::Release);

@@ -302,3 +302,65 @@ impl Plan {
         self.metas = [HEADER, HEADER + 8].map(|at| word(record, at) & self.mask[at / 8 - HEADER / 8]);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lane::ThreadId;
+    use crate::level::Level;
+    use crate::record::{HEADER, meta, metas};
+
+    /// The longest texts that a plan takes, the longest numbers, the shortest records: in any room, a line stays
+    /// in it, and is what it is where there is room enough, or its beginning.
+    #[test]
+    fn a_line_by_plan_stays_in_its_room() {
+        const LITERAL: &str = "a text of fifty bytes, the same in all of the lines";
+        const PIECES: [Piece<'static>; 5] = [
+            Piece::Literal(LITERAL),
+            Piece::Literal(LITERAL),
+            Piece::Literal(LITERAL),
+            Piece::Value(0),
+            Piece::Value(1),
+        ];
+        static NUMBERS: [Callsite; 2] = [
+            Callsite::new(Level::Info, false, "m", "f.rs", 1, "", PIECES.split_at(4).0, &[], 1),
+            Callsite::new(Level::Info, false, "m", "f.rs", 1, "", &PIECES, &[], 2),
+        ];
+        let head = LineHead {
+            ns: 0,
+            level: Level::Info,
+            target: "m",
+            location: Some(("f.rs", 1)),
+            thread: ThreadId { tid: 1, name: [b'x'; 16] },
+        };
+        for (site, count) in NUMBERS.iter().zip(1..) {
+            let mut bytes = vec![0; HEADER];
+            for _ in 0..count {
+                bytes.extend_from_slice(&meta(Kind::F64, false, 0).to_le_bytes());
+            }
+            bytes.resize(HEADER + metas(count), 0);
+            for _ in 0..count {
+                bytes.extend_from_slice(&(-1.234_567_890_123_456_7e-5_f64).to_bits().to_le_bytes());
+            }
+            let record = Record::new(&bytes);
+            let (mut plans, mut cache) = (Plans::new(), LineCache::new());
+            let mut line = |room: usize| {
+                const GUARD: [u8; 512] = [0xA5; 512];
+                let mut memory = [vec![0; room], GUARD.to_vec()].concat();
+                let mut out = Out::new(&mut memory[..room]);
+                plans.record(&mut cache, &mut out, 0, site, &record, || head.clone());
+                let len = out.len();
+                assert_eq!(memory[room..], GUARD, "a line stays in its room of {room}");
+                memory.truncate(len);
+                memory
+            };
+            let whole = line(4096);
+            assert!(whole.len() > TIMESTAMP_BYTES + 180, "{}", whole.len());
+            for room in 1..2048 {
+                let part = line(room);
+                let (_, text) = part.split_last().expect("it ends");
+                assert!(whole.starts_with(text), "in {room}");
+            }
+        }
+    }
+}

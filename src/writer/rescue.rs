@@ -171,8 +171,9 @@ impl Rescue {
         place.look();
         let (thread, shared) = (place.lane.head.thread(), place.lane.shared);
         let channel = (!is_default(place.channel)).then(|| place.channel.channel_name());
+        let words = self.copy.get(..found.words).unwrap_or_default();
         // SAFETY: any words are bytes.
-        let bytes = unsafe { core::slice::from_raw_parts(self.copy.as_ptr().cast(), found.words * 8) };
+        let bytes = unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) };
         let record = Record::new(bytes);
         let Some(callsite) = Callsite::from_id(record.callsite) else { return used };
         let head = LineHead {
