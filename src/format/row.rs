@@ -31,7 +31,7 @@ pub(crate) struct Row<'a> {
 }
 
 /// What was gone over.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Gone {
     pub(crate) bytes: usize,
     pub(crate) slots: usize,
@@ -106,6 +106,148 @@ fn prefetch(rest: &[u8], slot_bytes: usize, wide: bool) {
         prefetch_read(line);
         if wide {
             prefetch_read(line.wrapping_add(64));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::callsite::{Callsite, Piece};
+    use crate::clock::{self, Anchor};
+    use crate::format::LineHead;
+    use crate::lane::ThreadId;
+    use crate::level::Level;
+    use crate::record::{Kind, Record, meta};
+
+    const RECORDS: u64 = 12;
+    const SLOT: usize = 64;
+    static SITE: Callsite = Callsite::new(
+        Level::Info,
+        false,
+        "m",
+        "f.rs",
+        1,
+        "",
+        &[Piece::Literal("v="), Piece::Value(0)],
+        &[],
+        1,
+    );
+
+    /// Records of one statement, a slot each: numbers of two kinds in turn, three of each.
+    fn frames(first: u64) -> Vec<u8> {
+        let record = |at: u64| {
+            let value = 7.25e10 + at as f64;
+            let (kind, raw) = match at / 3 % 2 {
+                0 => (Kind::F64, value.to_bits()),
+                _ => (Kind::U64, value as u64),
+            };
+            let mut bytes = [Frame::new(1, 0).0.to_le_bytes(), (first + at).to_le_bytes()].concat();
+            bytes.extend(u64::from(meta(kind, false, 0)).to_le_bytes());
+            bytes.extend(raw.to_le_bytes());
+            bytes.resize(SLOT, 0);
+            bytes
+        };
+        (0..RECORDS).flat_map(record).collect()
+    }
+
+    fn head() -> LineHead<'static> {
+        let thread = ThreadId { tid: 1, name: [b'x'; 16] };
+        LineHead { ns: 0, level: Level::Info, target: "m", location: Some(("f.rs", 1)), thread }
+    }
+
+    /// In any room and up to any tick, a row's lines are those of its records one by one, whole ones, and nothing else is
+    /// written to.
+    #[test]
+    fn a_row_is_its_records_one_by_one_in_its_room() {
+        const GUARD: [u8; 512] = [0xA5; 512];
+        let anchor = Anchor::new();
+        let first = clock::now();
+        let frames = frames(first);
+        let (mut plans, mut cache) = (Plans::new(), LineCache::new());
+        let mut shown = anchor.row(first).expect("it is not late");
+        let mut ends = vec![0];
+        let mut whole = vec![0; 4096];
+        let mut out = Out::new(&mut whole);
+        for (at, frame) in (0..).zip(frames.chunks(SLOT)) {
+            let ns = shown.ns(first + at).expect("it is not late");
+            plans.record(&mut cache, &mut out, ns, &SITE, &Record::new(frame), head);
+            ends.push(out.len());
+        }
+        let whole = out.bytes().to_vec();
+        for room in 0..2 * whole.len() + 1000 {
+            for taken in [1, 5, RECORDS] {
+                let mut memory = [vec![0; room], GUARD.to_vec()].concat();
+                let mut out = Out::new(&mut memory[..room]);
+                let row = Row {
+                    frames: &frames,
+                    slot_bytes: SLOT,
+                    untimed: 0,
+                    limit: first + taken - 1,
+                    full: room,
+                    wanted: LevelFilter::Info,
+                };
+                let mut shown = anchor.row(first).expect("it is not late");
+                let gone = plans.row(&mut cache, &mut out, row, &mut shown);
+                let len = out.len();
+                assert_eq!(memory[room..], GUARD, "a row stays in its room of {room}");
+                assert!(gone.records <= taken, "{gone:?} in {room}");
+                assert_eq!((gone.bytes, gone.slots), (gone.records as usize * SLOT, gone.records as usize));
+                assert_eq!(memory[..len], whole[..ends[gone.records as usize]], "in {room}");
+                if room == 2 * whole.len() + 999 {
+                    assert_eq!(gone.records, taken, "there is room enough");
+                }
+            }
+        }
+    }
+
+    /// A record that is shorter than its kinds ask for is not gone over, whatever lies behind it.
+    #[test]
+    fn a_record_without_its_cells_ends_a_row() {
+        const VALUES: u8 = 8;
+        static WIDE: Callsite = Callsite::new(
+            Level::Info,
+            false,
+            "m",
+            "f.rs",
+            1,
+            "",
+            &[
+                Piece::Value(0),
+                Piece::Value(1),
+                Piece::Value(2),
+                Piece::Value(3),
+                Piece::Value(4),
+                Piece::Value(5),
+                Piece::Value(6),
+                Piece::Value(7),
+            ],
+            &[],
+            VALUES,
+        );
+        let anchor = Anchor::new();
+        let first = clock::now();
+        let record = |slots: usize| {
+            let mut bytes = [Frame::new(slots, 0).0.to_le_bytes(), first.to_le_bytes()].concat();
+            bytes.extend(meta(Kind::U64, false, 0).to_le_bytes().repeat(VALUES.into()));
+            bytes.resize(4 * SLOT, 0);
+            bytes
+        };
+        let (mut plans, mut cache) = (Plans::new(), LineCache::new());
+        let mut memory = vec![0; 8192];
+        let mut out = Out::new(&mut memory);
+        plans.record(&mut cache, &mut out, 0, &WIDE, &Record::new(&record(4)), head);
+        for (slots, whole) in [(4, 1), (1, 0)] {
+            let row = Row {
+                frames: &record(slots),
+                slot_bytes: SLOT,
+                untimed: 0,
+                limit: first,
+                full: 8192,
+                wanted: LevelFilter::Info,
+            };
+            let mut shown = anchor.row(first).expect("it is not late");
+            assert_eq!(plans.row(&mut cache, &mut out, row, &mut shown).records, whole, "{slots} slots");
         }
     }
 }
