@@ -5,7 +5,8 @@
 //! channel    text name, text policy, u32 threads, u32 slots, u32 bytes of a slot,
 //!            u64 place of its first lane in the region, u64 bytes of a lane, u64 place of the ring in a lane,
 //!            u8 1 if the ring evicts; places in the ring, u32 each: write, published, read, consumed, slots, floor,
-//!            floor's sequence number, expected sequence number
+//!            floor's sequence number, expected sequence number; `consumed` of such a ring has bit 63 set while the last
+//!            frame is at hand and not yet read
 //! statement  u32 id, u8 level (1 error ... 5 trace), u8 values, u32 line, text file, text module, text template,
 //!            u16 pieces, each: u8 0, text; or u8 1, u8 value
 //!            u16 fields, each: text name, u8 value, u8 1 if the message has it

@@ -19,6 +19,7 @@ use crate::lane::{FREE, LaneHead};
 use crate::logger::{MAX_LOGGERS, ShownNames};
 use crate::region::{CLEAN, RegionHeader, STAGING_BYTES};
 use crate::ring::RingCounts;
+use crate::ring::overwrite::taken_and_read;
 use crate::stats::{AsyncStats, LaneStats, Totals};
 
 /// A text that is padded with zeros.
@@ -423,12 +424,16 @@ impl LaneView {
         let ring = bytes.get(shape.ring..).unwrap_or_default();
         let layout = &shape.layout;
         let [write, read] = [layout.write, layout.read].map(|at| word(ring, at));
-        let [published, consumed] = [layout.published, layout.consumed].map(|at| word(ring, at));
+        let [published, mut consumed] = [layout.published, layout.consumed].map(|at| word(ring, at));
         let (mut floor, mut evicted, mut sequence) = (0, 0, 0);
         if let Some(more) = &layout.overwrite {
             floor = word(ring, more.floor);
             sequence = word(ring, more.sequence);
-            evicted = word(ring, more.floor_sequence).max(sequence).saturating_sub(consumed);
+            let taken;
+            (taken, consumed) = taken_and_read(consumed);
+            evicted = word(ring, more.floor_sequence).max(sequence).saturating_sub(taken);
+            // What was at hand was not read.
+            sequence = sequence.saturating_sub(taken - consumed);
         }
         let slots = shape.slots as u64;
         let occupied = write.saturating_sub(read.max(floor)).min(slots);

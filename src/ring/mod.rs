@@ -182,7 +182,7 @@ pub struct RingLayout {
     /// The write position, and the frames ever published.
     pub write: usize,
     pub published: usize,
-    /// The read position, and the frames ever read.
+    /// The read position, and the frames ever read; of a ring that evicts, as [`overwrite::taken_and_read`] takes it.
     pub read: usize,
     pub consumed: usize,
     pub slots: usize,

@@ -19,7 +19,8 @@
 //!
 //! Each frame carries its sequence number, by which the consumer knows how many it has missed. It is
 //! the only one who counts them, so nothing is counted both as read and as evicted; what is evicted
-//! and not yet missed, `counts` computes from the floor's sequence number.
+//! and not yet missed, `counts` computes from the floor's sequence number. A frame that was copied and
+//! not stepped over is at hand: no longer to be evicted, not yet read, hence still queued.
 //!
 //! Decision: a claim by compare-and-swap before each read was rejected: it makes the producer wait for
 //! a consumer that sleeps with a claim, or needs a second ring; and both sides pay a locked instruction
@@ -53,14 +54,24 @@ struct ProducerSide {
     held: AtomicBool,
 }
 
+/// Set in the count of frames taken: one of them is at hand.
+const AT_HAND: u64 = 1 << 63;
+
+/// How many frames were taken, and how many of them were stepped over.
+pub fn taken_and_read(frames: u64) -> (u64, u64) {
+    let taken = frames & !AT_HAND;
+    (taken, taken.saturating_sub(frames >> 63))
+}
+
 #[derive(Default)]
 #[repr(C)]
 struct ConsumerSide {
     /// Slots stepped over; what is below may be reused without a loss.
     read: AtomicU64,
-    /// The sequence number that the consumer expects next: frames read and frames missed.
+    /// The sequence number that the consumer expects next: frames taken and frames missed.
     sequence: AtomicU64,
-    /// Frames read, from the moment on at which a copy was found whole.
+    /// Frames taken, from the moment on at which a copy was found whole; with `AT_HAND`, the last one was not
+    /// stepped over yet.
     frames: AtomicU64,
     held: AtomicBool,
 }
@@ -300,24 +311,25 @@ impl<const B: usize, const N: usize> RingView for Overwrite<B, N> {
 
     fn counts(&self) -> RingCounts {
         let side = &self.consumer;
-        let mut consumed = side.frames.load(Ordering::Acquire);
+        let mut frames = side.frames.load(Ordering::Acquire);
         let mut sequence = side.sequence.load(Ordering::Acquire);
         // The two change together: a few tries find a moment at which they did not.
         for _ in 0..4 {
             let again = side.frames.load(Ordering::Acquire);
-            if again == consumed {
+            if again == frames {
                 break;
             }
-            consumed = again;
+            frames = again;
             sequence = side.sequence.load(Ordering::Acquire);
         }
+        let (taken, consumed) = taken_and_read(frames);
         let read = side.read.load(Ordering::Acquire);
         let gone = self.producer.floor_sequence.load(Ordering::Relaxed).max(sequence);
         let floor = self.producer.floor.load(Ordering::Relaxed).max(read);
         RingCounts {
             published: self.producer.frames.load(Ordering::Relaxed),
             consumed,
-            evicted: gone.saturating_sub(consumed),
+            evicted: gone.saturating_sub(taken),
             occupied: self.producer.write.load(Ordering::Relaxed).saturating_sub(floor).min(N as u64),
             capacity: N as u64,
         }
@@ -423,11 +435,11 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
         if self.copied.is_none() {
             self.copied = self.copy_next();
             if let Some(copied) = self.copied {
-                // Counted as read from here on, whatever the floor does: it will be.
+                // Not evicted from here on, whatever the floor does: it will be read.
                 self.sequence = copied.sequence.wrapping_add(1);
                 self.ring.consumer.sequence.store(self.sequence, Ordering::Release);
                 let frames = &self.ring.consumer.frames;
-                frames.store(load_owned(frames) + 1, Ordering::Release);
+                frames.store((load_owned(frames) + 1) | AT_HAND, Ordering::Release);
             }
         }
         let (len, evicted) = self.copied.map_or((0, 0), |copied| (self.copy.len() * 8, copied.missed));
@@ -437,6 +449,8 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
     fn advance(&mut self, _slots: usize, _frames: u64) {
         if let Some(copied) = self.copied.take() {
             self.read += copied.slots;
+            let frames = &self.ring.consumer.frames;
+            frames.store(load_owned(frames) & !AT_HAND, Ordering::Release);
         }
     }
 
@@ -465,7 +479,7 @@ impl<const B: usize, const N: usize> Drop for OverwriteConsumer<B, N> {
             // At hand and not taken: it, and what was missed before it, is the next consumer's.
             let side = &self.ring.consumer;
             side.sequence.store(copied.sequence.wrapping_sub(copied.missed), Ordering::Release);
-            side.frames.store(load_owned(&side.frames) - 1, Ordering::Release);
+            side.frames.store((load_owned(&side.frames) & !AT_HAND) - 1, Ordering::Release);
         }
         self.release();
         self.ring.consumer.held.store(false, Ordering::Release);
@@ -546,10 +560,31 @@ mod tests {
         }
         consumer.poll();
         assert_ne!(consumer.run().len, 0);
+        assert_eq!((ring.counts().consumed, ring.counts().evicted, ring.counts().queued()), (0, 2, 4));
         drop(consumer);
         assert_eq!((ring.counts().consumed, ring.counts().evicted, ring.counts().queued()), (0, 2, 4));
         assert_eq!(drain(&mut *ring.consumer()), [(2, 2), (3, 0), (4, 0), (5, 0)]);
         assert_eq!((ring.counts().consumed, ring.counts().evicted), (4, 2));
+    }
+
+    #[test]
+    fn what_is_at_hand_is_queued_until_it_is_stepped_over() {
+        let ring: &'static Overwrite<64, 4> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        let counts = || (ring.counts().consumed, ring.counts().evicted, ring.counts().queued());
+        push(&mut producer, 1, 0);
+        consumer.poll();
+        assert_ne!(consumer.run().len, 0);
+        assert_eq!(counts(), (0, 0, 1));
+        // The ring goes once around: the frame at hand is the only one of the first five that is not evicted.
+        for user in 1..9 {
+            push(&mut producer, 1, user);
+        }
+        assert_eq!(counts(), (0, 4, 5));
+        consumer.advance(1, 1);
+        assert_eq!(counts(), (1, 4, 4));
+        assert_eq!(drain(&mut *consumer), [(5, 4), (6, 0), (7, 0), (8, 0)]);
+        assert_eq!(counts(), (5, 4, 0));
     }
 
     #[test]
