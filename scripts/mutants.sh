@@ -242,9 +242,18 @@ mutant "owner: noted after the step" $backend \
             self.next.store(records, Ordering::Relaxed);
             self.batch_read.store(consumer.position(), Ordering::Relaxed);'
 
-# The journal, and a recovery's.
+# The journal.
+journal=src/journal.rs
+mutant "publication: sealed Relaxed" $journal 'self.sealed.store(batch, Ordering::Release);' \
+    'self.sealed.store(batch, Ordering::Relaxed);'
+mutant "publication: what is staged Relaxed" $journal \
+    'self.staged.store(bytes as u64, Ordering::Release);' 'self.staged.store(bytes as u64, Ordering::Relaxed);'
+mutant "publication: a lane's position Relaxed" $lane \
+    'self.writer.batch_read.store(read, Ordering::Release);' 'self.writer.batch_read.store(read, Ordering::Relaxed);'
+
+# Its steps, and a recovery's.
 with stepped
-journal=src/journal.rs recover=src/blackbox/recover.rs
+recover=src/blackbox/recover.rs
 
 mutant "journal: sealed before the lanes are noted" src/writer/mod.rs \
     'if sinks.stage(batch) | self.lanes.note_batch(batch) {' \

@@ -14,6 +14,8 @@
 //! *Who reads this afterwards* finds some prefix of these stores: on x86_64 stores become visible in program order, and
 //! each of these is a Release store, which keeps them in order elsewhere. So:
 //!
+//! Loom checks steps 2 to 5 (`models/journal.rs`).
+//!
 //! * What a lane has not written yet begins at `batch_read` if the lane's `batch` is the sealed one (step 5 may not
 //!   have happened), and at the ring's read position otherwise (the batch noted there is not sealed, or was long ago and
 //!   step 5 with it). The number is stored before the position, so that no position is believed with an older number.
@@ -27,19 +29,21 @@
 //! All of it costs the writer some stores a batch, in memory of its own; with the black box off nobody reads it, and
 //! only the places are left out, which cost a system call.
 #![forbid(unsafe_code)]
+#![cfg_attr(kakashi_loom, allow(dead_code))] // its models use a part
 
-use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use crate::sync::{AtomicU32, AtomicU64, Ordering};
 
 /// The most sinks that a backend can have.
-pub(crate) const MAX_SINKS: usize = 8;
+pub(crate) const MAX_SINKS: usize = if cfg!(kakashi_loom) { 1 } else { 8 };
 /// Bytes of a path or a name; a longer one is not noted.
-pub(crate) const NAME_BYTES: usize = 1024;
+pub(crate) const NAME_BYTES: usize = if cfg!(kakashi_loom) { 8 } else { 1024 };
 
 /// The bytes go where nobody can look afterwards.
 pub(crate) const NOWHERE: u64 = 3;
 
 /// All zero is an empty journal.
 #[repr(C, align(128))]
+#[cfg_attr(kakashi_loom, derive(Default))]
 pub(crate) struct Journal {
     /// The number of the last batch whose records are staging's. The first one is 1.
     pub(crate) sealed: AtomicU64,
@@ -48,6 +52,7 @@ pub(crate) struct Journal {
 
 /// One sink.
 #[repr(C, align(128))]
+#[cfg_attr(kakashi_loom, derive(Default))]
 pub(crate) struct SinkEntry {
     /// 1 when there is such a sink.
     pub(crate) used: AtomicU32,
@@ -71,6 +76,7 @@ pub(crate) struct SinkEntry {
 
 /// Where the bytes from `from` on go.
 #[repr(C)]
+#[cfg_attr(kakashi_loom, derive(Default))]
 pub(crate) struct PlaceEntry {
     pub(crate) device: AtomicU64,
     pub(crate) inode: AtomicU64,
@@ -82,6 +88,7 @@ pub(crate) struct PlaceEntry {
 
 /// Bytes that are stored seldom.
 #[repr(C)]
+#[cfg_attr(kakashi_loom, derive(Default))]
 pub(crate) struct Text {
     pub(crate) len: AtomicU64,
     pub(crate) words: [AtomicU64; NAME_BYTES / 8],

@@ -101,7 +101,6 @@ mod format;
 mod gate;
 #[cfg(not(kakashi_loom))]
 mod hot;
-#[cfg(not(kakashi_loom))]
 mod journal;
 #[cfg(not(kakashi_loom))]
 mod level;

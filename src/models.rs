@@ -3,6 +3,7 @@
 //! See `ring/models.rs` for how to run them.
 
 mod backend;
+mod journal;
 
 use loom::thread;
 

@@ -16,7 +16,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("error", &[]),
     ("clock", &["sync"]),
     ("gate", &["futex"]),
-    ("journal", &[]),
+    ("journal", &["sync"]),
     ("callsite", &["level"]),
     ("logger", &["callsite", "futex", "level"]),
     ("number", &[]),

@@ -14,7 +14,7 @@ use crate::sync::{AtomicU64, Ordering};
 type Ring = Spsc<64, 4>;
 
 /// Publishes a record.
-fn publish(producer: &mut impl ProducerHalf, user: u64) {
+pub(super) fn publish(producer: &mut impl ProducerHalf, user: u64) {
     let grant = producer.reserve(1).expect("the ring has room for all records");
     // SAFETY: within the frame.
     unsafe { grant.dest().put(8, user) };
