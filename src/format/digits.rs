@@ -132,7 +132,8 @@ pub(super) fn bool_text(value: bool) -> Short {
 }
 
 /// Copies a number's text of `len` bytes from a cell of `WORDS` words; false when it is none as we write it, digits and
-/// punctuation (`is_of_number`) and zeros behind.
+/// punctuation (`is_of_number`). What stands behind the text may be anything: a short one leaves the rest of its cell as
+/// an earlier record has left it.
 ///
 /// # Safety
 /// The cell is readable, and there is room for 24 bytes.
@@ -146,7 +147,8 @@ pub(super) unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, 
     for at in 0..WORDS {
         // SAFETY: as the caller promised.
         words[at] = unsafe { word(cell.add(at * 8)) };
-        odd |= words[at] & KIND ^ kinds[at];
+        // The bits that the text's bytes have in common: of 0x20, times seven.
+        odd |= words[at] & (kinds[at] * 7) ^ kinds[at];
     }
     if odd != 0 {
         return false;
@@ -156,10 +158,7 @@ pub(super) unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, 
     true
 }
 
-/// The bits of a byte that are the same in all of a number's.
-const KIND: u64 = u64::MAX / 255 * 0xE0;
-
-/// By the length of a number's text, these bits of three words: those of 0x20 to 0x3F, then zeros.
+/// By the length of a number's text, the upper three bits of its bytes in three words: those of 0x20 to 0x3F, then zeros.
 static KINDS: [[u64; 4]; 25] = {
     let mut kinds = [[0; 4]; 25];
     let mut len = 0;
@@ -234,6 +233,34 @@ mod tests {
         let text = written(|pen| done = unsafe { float(pen, v) });
         assert!(done || !number::f64_text(v).plain, "{v} can be written");
         assert_eq!(text, if done { v.to_string() } else { String::new() });
+    }
+
+    fn copied<const WORDS: usize>(cell: &[u8; 24], len: u8) -> Option<String> {
+        let mut is_text = false;
+        // SAFETY: the cell has three words.
+        let text = written(|pen| is_text = unsafe { digits::<WORDS>(pen, cell.as_ptr(), len) });
+        is_text.then_some(text)
+    }
+
+    /// A cell holds an earlier record's bytes behind a short text.
+    #[test]
+    fn a_text_is_copied_whatever_stands_behind_it() {
+        for text in ["7", "-1234567", "12345678", "1234567.5", "-123456789012345", "-1234567890123.456789012"]
+        {
+            for behind in [0, b'0', b'x', 0xFF] {
+                let mut cell = [behind; 24];
+                cell[..text.len()].copy_from_slice(text.as_bytes());
+                let len = text.len() as u8;
+                let told = [copied::<1>(&cell, len), copied::<2>(&cell, len), copied::<3>(&cell, len)];
+                for (words, told) in (1..).zip(told) {
+                    assert_eq!(told.as_deref(), (text.len() <= words * 8).then_some(text), "{behind}");
+                }
+                for odd in [b'x', 0, 0x7F, 0xFF] {
+                    cell[text.len() - 1] = odd;
+                    assert_eq!(copied::<3>(&cell, len), None, "{odd} is in no number");
+                }
+            }
+        }
     }
 
     #[test]

@@ -75,7 +75,7 @@ impl Plans {
                 break;
             }
             let Some(ns) = shown.ns(tick) else { break };
-            prefetch(rest, row.slot_bytes, plan.wide);
+            prefetch(rest, row.slot_bytes, if frame.slots() > 1 { len } else { 64 << u32::from(plan.wide) });
             let (record, behind) = rest.split_at(len);
             if row.wanted.allows(plan.level) {
                 // SAFETY: there is room for a line, and the plan takes the record.
@@ -99,13 +99,13 @@ impl Plans {
 }
 
 #[inline(always)]
-fn prefetch(rest: &[u8], slot_bytes: usize, wide: bool) {
+fn prefetch(rest: &[u8], slot_bytes: usize, len: usize) {
     let ahead = AHEAD * slot_bytes;
     if ahead < rest.len() {
         let line = rest.as_ptr().wrapping_add(ahead);
         prefetch_read(line);
-        if wide {
-            prefetch_read(line.wrapping_add(64));
+        for at in (64..len).step_by(64) {
+            prefetch_read(line.wrapping_add(at));
         }
     }
 }
