@@ -1,5 +1,6 @@
 //! Loom's model of a batch's notes in the journal: whoever reads them afterwards, whatever of the stores it finds, finds each
 //! record in one place.
+#![forbid(unsafe_code)]
 
 use loom::thread;
 
