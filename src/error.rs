@@ -365,6 +365,14 @@ pub enum BackendError<'a> {
         /// Records it has missed.
         missed: u64,
     },
+    /// A sink could not go on in a new file, or its old files could not be compressed or removed. It writes on to the file
+    /// that it has, and tries again.
+    Rotation {
+        /// The sink's file, or its type where it has none.
+        sink: &'a str,
+        /// Why.
+        error: &'a io::Error,
+    },
     /// A sink failed for good, and is not used any more.
     Retired {
         /// The sink's file, or its type where it has none.
@@ -385,6 +393,9 @@ impl fmt::Display for BackendError<'_> {
             }
             BackendError::Resumed { sink, missed } => {
                 write!(f, "sink `{sink}` works again; it missed {missed} records")
+            }
+            BackendError::Rotation { sink, error } => {
+                write!(f, "sink `{sink}` goes on in the file that it has: {error}")
             }
             BackendError::Retired { sink, error } => {
                 write!(f, "sink `{sink}` failed for good and is retired: {error}")

@@ -84,6 +84,8 @@ mod backend;
 #[cfg(not(kakashi_loom))]
 mod blackbox;
 #[cfg(not(kakashi_loom))]
+mod calendar;
+#[cfg(not(kakashi_loom))]
 mod callsite;
 #[cfg(not(kakashi_loom))]
 mod channel;
@@ -91,6 +93,8 @@ mod channel;
 mod clock;
 #[cfg(not(kakashi_loom))]
 mod cold;
+#[cfg(not(kakashi_loom))]
+mod cores;
 #[cfg(not(kakashi_loom))]
 mod crash;
 #[cfg(not(kakashi_loom))]
@@ -128,7 +132,9 @@ mod writer;
 #[cfg(not(kakashi_loom))]
 mod api {
     pub use crate::arg::{Deferred, Encoding, Preformatted};
-    pub use crate::backend::{Builder, Guard, ShutdownReport, builder, flush, shutdown_async_backend, sync};
+    pub use crate::backend::{
+        Builder, Guard, ShutdownReport, builder, flush, reopen, shutdown_async_backend, sync,
+    };
     pub use crate::callsite::{Callsite, callsites};
     pub use crate::channel::Channel;
     pub use crate::clock::Clock;
@@ -140,8 +146,8 @@ mod api {
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
-        ConsoleSink, FileSink, Format, MemorySink, NullSink, Place, Retry, Sink, SinkId, SinkOptions,
-        WriterSink,
+        ConsoleSink, FileSink, Format, MemorySink, NullSink, Period, Place, Retention, Retry, Rotation, Sink,
+        SinkId, SinkOptions, WriterSink, request_reopen,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
     pub use crate::writer::Idle;

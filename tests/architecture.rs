@@ -20,6 +20,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("callsite", &["level"]),
     ("logger", &["callsite", "futex", "level"]),
     ("number", &[]),
+    ("calendar", &[]),
     // What both sides share.
     ("ring", &["number", "sync"]),
     ("lane", &["ring", "sync"]),
@@ -30,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("channel", &["arg", "futex", "lane", "policy", "ring", "stats"]),
     ("target", &["callsite", "channel", "level", "logger"]),
     ("thread", &["channel", "lane"]),
+    ("cores", &["thread"]),
     // The calling thread.
     ("macros", &[]),
     ("arg", &["number", "record", "ring"]),
@@ -44,8 +46,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Between callers of `flush` and the writer.
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
     // The writer thread.
-    ("sink", &["level"]),
-    ("format", &["callsite", "clock", "lane", "level", "number", "record", "ring"]),
+    ("sink", &["calendar", "clock", "cores", "level"]),
+    ("format", &["calendar", "callsite", "clock", "lane", "level", "number", "record", "ring"]),
     (
         "writer",
         &[
@@ -83,8 +85,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "backend",
         &[
-            "blackbox", "channel", "clock", "crash", "error", "futex", "gate", "journal", "level", "logger",
-            "region", "sink", "stats", "thread", "tickets", "writer",
+            "blackbox", "channel", "clock", "cores", "crash", "error", "futex", "gate", "journal", "level",
+            "logger", "region", "sink", "stats", "thread", "tickets", "writer",
         ],
     ),
 ];
@@ -95,7 +97,6 @@ const EXCEPTIONS: &[(&str, &str)] = &[];
 /// The files with unsafe code. Every other one forbids it.
 const UNSAFE: &[&str] = &[
     "src/arg.rs",
-    "src/backend/cores.rs",
     "src/backend/exit.rs",
     "src/backend/fork.rs",
     "src/backend/mod.rs",
@@ -106,6 +107,7 @@ const UNSAFE: &[&str] = &[
     "src/channel.rs",
     "src/clock.rs",
     "src/cold.rs",
+    "src/cores.rs",
     "src/crash/action.rs",
     "src/crash/mod.rs",
     "src/crash/stack.rs",
@@ -132,6 +134,7 @@ const UNSAFE: &[&str] = &[
     "src/ring/overwrite.rs",
     "src/ring/spsc.rs",
     "src/sink/console.rs",
+    "src/sink/os.rs",
     // Under loom only.
     "src/sync.rs",
     "src/target.rs",

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, WriterThread, cores,
-    hook, join_writer, open, prepare,
+    CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, WriterThread, hook,
+    join_writer, open, prepare,
 };
 use crate::blackbox::{self, Content};
 use crate::clock::{self, Clock};
+use crate::cores;
 use crate::error::{BlackBoxError, StartError};
 use crate::futex;
 use crate::gate::{self, State};

@@ -13,7 +13,6 @@
 //! needed for that, and no fence between the two sides.
 
 mod builder;
-mod cores;
 mod exit;
 mod fork;
 
@@ -26,6 +25,7 @@ use std::time::{Duration, Instant};
 pub use builder::{Builder, builder};
 
 use crate::clock::{self, Clock};
+use crate::cores;
 use crate::error::{FlushError, ShutdownError, StartError};
 use crate::futex::{self, Held, Lock};
 use crate::gate::{self, State};
@@ -323,6 +323,18 @@ pub fn flush(timeout: Duration) -> Result<(), FlushError> {
 /// As [`flush()`], and [`FlushError::Sink`] with the error of a sink that could not sync.
 pub fn sync(timeout: Duration) -> Result<(), FlushError> {
     tickets::flush(timeout, true)
+}
+
+/// Has all [`FileSink`](crate::FileSink)s open their paths anew, and waits until they have: from then on nothing is written
+/// to a file that was renamed before. For `logrotate`'s `postrotate` and the like; see also
+/// [`request_reopen`](crate::request_reopen), which does not wait.
+///
+/// # Errors
+/// As [`flush()`]. A file that cannot be opened is no error here: the log goes on in the one it has, `on_error` is told, and
+/// it is tried again each second.
+pub fn reopen(timeout: Duration) -> Result<(), FlushError> {
+    crate::sink::request_reopen();
+    tickets::flush(timeout, false)
 }
 
 /// Closes the rings, writes what is in them and stops the writer.

@@ -339,7 +339,7 @@ impl Recovery<'_> {
             }
         });
         for at in takers {
-            self.write(at, &mut targets[at], rest, |_, _| {})?;
+            self.write(at, &mut targets[at], rest, |_, _| {}, |_| {})?;
         }
         entry.note_taken(staged.bytes.len());
         Ok(())
@@ -354,11 +354,13 @@ impl Recovery<'_> {
         text: &[u8],
         from: usize,
     ) -> Result<(), BlackBoxError> {
-        note_place(entry, &*target.sink, from);
-        self.write(at, target, &text[from..], |sink, taken| {
-            entry.note_taken(from + taken);
-            note_place(entry, sink, from + taken);
-        })?;
+        self.write(
+            at,
+            target,
+            &text[from..],
+            |sink, taken| note_place(entry, sink, from + taken),
+            |taken| entry.note_taken(from + taken),
+        )?;
         entry.give_up();
         Ok(())
     }
@@ -368,7 +370,8 @@ impl Recovery<'_> {
         at: usize,
         target: &mut Target<'_>,
         text: &[u8],
-        taken_up_to: impl Fn(&dyn Sink, usize),
+        goes_on: impl Fn(&dyn Sink, usize),
+        has_taken: impl Fn(usize),
     ) -> Result<(), BlackBoxError> {
         if self.gone[at] {
             return Ok(());
@@ -376,11 +379,16 @@ impl Recovery<'_> {
         let mut done = 0;
         let given = self.patiently(text, |bytes| {
             let sink = &mut target.sink;
-            // As the writer does: a sink that panics is not used again.
-            let taken = catch_unwind(AssertUnwindSafe(|| sink.write_batch(bytes)))
-                .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the sink panicked")))?;
+            // As the writer does: a sink that panics is not used again, and one that cannot go on in a new file goes on
+            // in the old one.
+            let taken = catch_unwind(AssertUnwindSafe(|| {
+                let _ = sink.prepare(bytes);
+                goes_on(&**sink, done);
+                sink.write_batch(bytes)
+            }))
+            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the sink panicked")))?;
             done += taken.min(bytes.len());
-            taken_up_to(&*target.sink, done);
+            has_taken(done);
             Ok(taken)
         });
         let Err(error) = given else { return Ok(()) };

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+use crate::calendar::{civil_from_days, days_from_civil};
 use crate::format::out::Out;
 
 /// Bytes of a timestamp. An `i64` of nanoseconds ends in 2262: the year always has four digits.
@@ -25,12 +26,7 @@ pub(crate) fn parse(text: &str) -> Option<i64> {
     }
     let (year, month, day) = (field(0..4)?, field(5..7)?, field(8..10)?);
     let (hour, minute, second, nanos) = (field(11..13)?, field(14..16)?, field(17..19)?, field(20..29)?);
-    // Days since 1970: http://howardhinnant.github.io/date_algorithms.html#days_from_civil
-    let year = if month <= 2 { year - 1 } else { year };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
-    let days = era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468;
-    let seconds = ((days * 24 + hour) * 60 + minute) * 60 + second;
+    let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
     // The second of the earliest time begins before an `i64` does.
     i64::try_from(i128::from(seconds) * i128::from(SECOND) + i128::from(nanos)).ok()
 }
@@ -106,24 +102,6 @@ impl Timestamp {
         }
         nanos as u64
     }
-}
-
-/// The date of a day since 1970-01-01, in the proleptic Gregorian calendar: `civil_from_days` of
-/// Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms". Years begin in March, so that a
-/// leap day is the last of its year.
-fn civil_from_days(days: i64) -> (u32, u32, u32) {
-    /// From 0000-03-01.
-    const EPOCH: i64 = 719_468;
-    const DAYS_PER_ERA: i64 = 146_097;
-    let era = (days + EPOCH).div_euclid(DAYS_PER_ERA);
-    let day = (days + EPOCH).rem_euclid(DAYS_PER_ERA);
-    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
-    let day = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day + 2) / 153;
-    let day = day - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = era * 400 + year + i64::from(month <= 2);
-    (year as u32, month as u32, day as u32)
 }
 
 #[cfg(test)]

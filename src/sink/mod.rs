@@ -1,9 +1,13 @@
 //! Sinks: where lines go. A sink knows lines, not records.
 mod console;
 mod file;
+mod keeper;
 mod memory;
+mod os;
 mod retry;
+mod rotation;
 
+use core::sync::atomic::{AtomicU64, Ordering};
 use std::io;
 use std::path::Path;
 
@@ -11,6 +15,7 @@ pub use console::ConsoleSink;
 pub use file::FileSink;
 pub use memory::MemorySink;
 pub use retry::Retry;
+pub use rotation::{Period, Retention, Rotation};
 
 use crate::level::LevelFilter;
 
@@ -69,6 +74,18 @@ pub trait Sink: Send + 'static {
         Ok(())
     }
 
+    /// Called before each write (and when files are to be opened anew, then with nothing) with the bytes that will be
+    /// offered. A sink that goes on in another file does so here, so that [`Sink::place`], which is asked next, says
+    /// where they go. Does nothing by default.
+    ///
+    /// # Errors
+    /// An error is told to `on_error` as [`BackendError::Rotation`](crate::BackendError::Rotation); the bytes are
+    /// written all the same.
+    fn prepare(&mut self, next: &[u8]) -> io::Result<()> {
+        let _ = next;
+        Ok(())
+    }
+
     /// Takes bytes, and returns how many. A batch is whole lines; when fewer bytes than given were
     /// taken, the next call begins where this one ended.
     ///
@@ -92,8 +109,7 @@ pub trait Sink: Send + 'static {
 
     /// Where the next byte will go: asked before each write while there is a black box, so that a batch in the middle
     /// of which the process dies is completed and not doubled. `None` for all but regular files to which only this
-    /// process appends: what they have got cannot be told afterwards, and is written again. A sink that goes on in another
-    /// file does so at the end of `write_batch`, behind a whole batch, so that the bytes go where this has said.
+    /// process appends: what they have got cannot be told afterwards, and is written again.
     fn place(&self) -> Option<Place<'_>> {
         None
     }
@@ -108,6 +124,21 @@ pub trait Sink: Send + 'static {
     fn name(&self) -> String {
         std::any::type_name::<Self>().rsplit("::").next().unwrap_or("sink").to_owned()
     }
+}
+
+static REOPENS: AtomicU64 = AtomicU64::new(0);
+
+/// Asks all [`FileSink`]s to open their paths anew, before they write next and at the latest within some 10 ms: for a tool
+/// that has renamed the log files, such as `logrotate`. Safe in a signal handler. Where that tool goes on to work on the
+/// renamed files, [`reopen`](crate::reopen) is the one that waits.
+pub fn request_reopen() {
+    // Release pairs with the Acquire in `reopens`: what was renamed before is seen to be.
+    REOPENS.fetch_add(1, Ordering::Release);
+}
+
+/// How often it was asked for.
+pub(crate) fn reopens() -> u64 {
+    REOPENS.load(Ordering::Acquire)
 }
 
 /// Errors that trying again does not mend.

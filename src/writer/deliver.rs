@@ -21,6 +21,7 @@ use crate::format::Out;
 use crate::level::{Level, LevelFilter};
 use crate::region;
 use crate::sink::Retry;
+use crate::sink::reopens;
 use crate::sync::{Ordering, add_owned};
 
 /// What the program is told of errors.
@@ -48,6 +49,8 @@ pub(crate) struct Outlets {
     config: Config,
     /// Records rendered since the sinks last had taken everything.
     records: u64,
+    /// How often files were opened anew.
+    reopens: u64,
 }
 
 impl Outlets {
@@ -63,6 +66,7 @@ impl Outlets {
                 on_error: None,
             },
             records: 0,
+            reopens: 0,
         }
     }
 
@@ -273,8 +277,20 @@ impl Outlets {
         done |= self.all.iter().all(|outlet| !outlet.is_live() || outlet.taken == outlet.staged);
         if done {
             self.account();
+            self.reopen();
         }
         done
+    }
+
+    /// Lets the sinks open their files anew if they are asked to: between two batches, hence between two lines.
+    fn reopen(&mut self) {
+        let asked = reopens();
+        if asked != self.reopens {
+            self.reopens = asked;
+            for outlet in self.all.iter_mut().filter(|outlet| outlet.is_live()) {
+                outlet.prepare(&self.config, outlet.taken);
+            }
+        }
     }
 
     /// Every live sink has taken everything.

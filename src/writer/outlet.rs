@@ -109,6 +109,9 @@ impl Outlet {
     pub(super) fn give(&mut self, config: &Config, alone: bool) -> bool {
         let mut interrupted = 0;
         while self.taken < self.staged {
+            if !self.prepare(config, self.staged) {
+                return true;
+            }
             self.note_place();
             let rest = &self.staging[self.taken..self.staged];
             let given = rest.len();
@@ -157,6 +160,24 @@ impl Outlet {
             return false;
         }
         true
+    }
+
+    /// Lets the sink go on in another file before it gets what is staged up to `end`. False when it panicked.
+    pub(super) fn prepare(&mut self, config: &Config, end: usize) -> bool {
+        let next = &self.staging[self.taken..end];
+        let sink = &mut self.sink;
+        match catch_unwind(AssertUnwindSafe(|| sink.prepare(next))) {
+            Ok(Ok(())) => true,
+            Ok(Err(error)) => {
+                add_owned(&region::totals().sink_errors, 1);
+                config.tell(&BackendError::Rotation { sink: &self.name, error: &error });
+                true
+            }
+            Err(panic) => {
+                self.retire(config, panic_error(&*panic));
+                false
+            }
+        }
     }
 
     pub(super) fn fails(&mut self, config: &Config, error: &io::Error, alone: bool) {

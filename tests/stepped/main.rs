@@ -79,21 +79,28 @@ impl Sink for Switching {
         Ok(())
     }
 
+    fn prepare(&mut self, next: &[u8]) -> io::Result<()> {
+        // Between two lines: a batch is taken in two parts, and the second one ends it.
+        if self.whole && !next.is_empty() && self.file.as_ref().expect("it is open").metadata()?.len() > MOST
+        {
+            guarded::unblock();
+            while self.path.with_extension(self.moved.to_string()).exists() {
+                self.moved += 1;
+            }
+            std::fs::rename(&self.path, self.path.with_extension(self.moved.to_string()))?;
+            guarded::stop();
+            self.open()?;
+            guarded::stop();
+        }
+        Ok(())
+    }
+
     fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.whole = !self.whole;
         let len = if self.whole { bytes.len() } else { bytes.len() / 2 };
         guarded::unblock();
         let file = self.file.as_mut().expect("it is open");
-        let taken = file.write(&bytes[..len])?;
-        if taken == bytes.len() && file.metadata()?.len() > MOST {
-            while self.path.with_extension(self.moved.to_string()).exists() {
-                self.moved += 1;
-            }
-            std::fs::rename(&self.path, self.path.with_extension(self.moved.to_string()))?;
-            self.open()?;
-            guarded::stop();
-        }
-        Ok(taken)
+        file.write(&bytes[..len])
     }
 
     fn place(&self) -> Option<Place<'_>> {

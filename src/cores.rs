@@ -32,7 +32,7 @@ extern "C" fn note() {
 }
 
 /// The cores that the process may use, in ascending order.
-pub(super) fn allowed() -> Vec<usize> {
+pub(crate) fn allowed() -> Vec<usize> {
     let mut cores = Vec::new();
     for (at, word) in ALLOWED.iter().enumerate() {
         let word = word.load(Ordering::Relaxed);
@@ -42,12 +42,12 @@ pub(super) fn allowed() -> Vec<usize> {
 }
 
 /// Pins the calling thread to one core, if it can be.
-pub(super) fn pin_to(core: usize) {
+pub(crate) fn pin_to(core: usize) {
     core_affinity::set_for_current(CoreId { id: core });
 }
 
 /// Lets the calling thread run on all of them, whatever set it has inherited.
-pub(super) fn unpin() {
+pub(crate) fn unpin() {
     let words = ALLOWED.each_ref().map(|word| word.load(Ordering::Relaxed));
     if words.iter().any(|&word| word != 0) {
         // SAFETY: as in `note`.
