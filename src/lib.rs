@@ -136,12 +136,13 @@ mod api {
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
     };
+    pub use crate::format::{Format, Pattern, PatternError};
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
-        ConsoleSink, FileSink, Format, MemorySink, NullSink, Place, Retry, Sink, SinkId, SinkOptions,
+        ConsoleSink, FileSink, MemorySink, NullSink, Place, Retry, Sink, SinkId, SinkOptions,
         WriterSink,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
@@ -172,7 +173,7 @@ pub mod __fuzz;
 #[cfg(not(kakashi_loom))]
 #[doc(hidden)]
 pub mod __box {
-    pub use crate::blackbox::{Event, Follow, LaneInfo, Life, Report, View, complete, find, print};
+    pub use crate::blackbox::{Event, Follow, LaneInfo, Life, Report, View, complete, find, print, print_as};
 }
 
 /// What the macros expand to. Not for use by hand: it changes without notice.

@@ -44,7 +44,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Between callers of `flush` and the writer.
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
     // The writer thread.
-    ("sink", &["level"]),
+    ("sink", &["format", "level"]),
     ("format", &["callsite", "clock", "lane", "level", "number", "record", "ring"]),
     (
         "writer",
