@@ -107,9 +107,11 @@ impl Text {
 
     fn is(&self, bytes: &[u8]) -> bool {
         self.len.load(Ordering::Relaxed) == bytes.len() as u64
-            && self.words.iter().zip(bytes.chunks(8)).all(|(word, part)| {
-                word.load(Ordering::Relaxed).to_le_bytes().starts_with(part)
-            })
+            && self
+                .words
+                .iter()
+                .zip(bytes.chunks(8))
+                .all(|(word, part)| word.load(Ordering::Relaxed).to_le_bytes().starts_with(part))
     }
 }
 

@@ -142,8 +142,7 @@ mod api {
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
-        ConsoleSink, FileSink, MemorySink, NullSink, Place, Retry, Sink, SinkId, SinkOptions,
-        WriterSink,
+        ConsoleSink, FileSink, MemorySink, NullSink, Place, Retry, Sink, SinkId, SinkOptions, WriterSink,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
     pub use crate::writer::Idle;

@@ -69,11 +69,7 @@ pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> 
 }
 
 /// The same in a format of one's choice.
-pub fn print_as(
-    view: &View,
-    format: Option<Format>,
-    out: &mut dyn Write,
-) -> Result<Report, BlackBoxError> {
+pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Result<Report, BlackBoxError> {
     let failed =
         |source| BlackBoxError::Recovery { path: view.path().to_owned(), sink: "output".to_owned(), source };
     if matches!(view.life(), Life::Alive | Life::Replaced) {

@@ -112,14 +112,9 @@ const fn hazard(utf8: &[u8], at: usize) -> usize {
 
 #[inline(never)]
 fn escape<const HOW: u8>(out: &mut Out, bytes: &[u8]) {
-    let clean =
-        find(
-            bytes,
-            0,
-            |word| {
-                if HOW == PLAIN { unprintable(word) } else { unprintable(word) | needs_backslash(word) }
-            },
-        );
+    let clean = find(bytes, 0, |word| {
+        if HOW == PLAIN { unprintable(word) } else { unprintable(word) | needs_backslash(word) }
+    });
     let (clean, rest) = bytes.split_at(clean);
     out.push(clean);
     if rest.is_empty() {

@@ -26,7 +26,9 @@ pub(crate) fn glance(format: Format, line: &str) -> Glance<'_> {
             (time_at(0), thread, thread == Some("kakashi-writer") && line.contains(" kakashi - ["))
         }
         Format::Json => named(time_at(9), string(",\"logger\":\""), string(",\"thread\":\"")),
-        Format::JsonEcs => named(time_at(15), string(",\"log.logger\":\""), string("\"process.thread.name\":\"")),
+        Format::JsonEcs => {
+            named(time_at(15), string(",\"log.logger\":\""), string("\"process.thread.name\":\""))
+        }
         Format::JsonOtel => {
             let ns = string("{\"Timestamp\":\"").and_then(|ns| ns.parse().ok());
             named(ns, string("\"InstrumentationScope\":{\"Name\":\""), string("\"thread.name\":\""))

@@ -32,8 +32,8 @@ use crate::level::Level;
 use crate::number;
 use crate::record::{MAX_VALUES, Record, Value};
 pub use choice::Format;
-use escape::{MAX_EXPANSION, push_escaped, push_name, push_quoted};
 pub(crate) use escape::JSON_EXPANSION;
+use escape::{MAX_EXPANSION, push_escaped, push_name, push_quoted};
 pub(crate) use glance::{Glance, glance};
 pub(crate) use out::Out;
 pub use pattern::{Pattern, PatternError};
@@ -114,13 +114,7 @@ pub(crate) fn notice(
     push_line(cache, out, format, head, &Said::Own(message));
 }
 
-fn push_line(
-    cache: &mut LineCache,
-    out: &mut Out<'_>,
-    format: Format,
-    head: &LineHead<'_>,
-    said: &Said<'_>,
-) {
+fn push_line(cache: &mut LineCache, out: &mut Out<'_>, format: Format, head: &LineHead<'_>, said: &Said<'_>) {
     match format {
         Format::Text => {
             push_head(cache, out, head);

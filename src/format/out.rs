@@ -457,6 +457,51 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// As the standard library pads; in any room, the beginning of it, or all that was there before.
+        #[test]
+        fn texts_are_brought_to_a_width(
+            before in "[a-é]{0,5}", text in "[ -é]{0,12}", width in 0_usize..30, wide: bool, room in 0_usize..80,
+        ) {
+            let fill = if wide { 'é' } else { '_' };
+            for (align, sign) in [(Align::Left, '<'), (Align::Right, '>'), (Align::Center, '^')] {
+                let padded = match (sign, wide) {
+                    ('<', false) => format!("{text:_<width$}"),
+                    ('<', true) => format!("{text:é<width$}"),
+                    ('>', false) => format!("{text:_>width$}"),
+                    ('>', true) => format!("{text:é>width$}"),
+                    (_, false) => format!("{text:_^width$}"),
+                    (_, true) => format!("{text:é^width$}"),
+                };
+                let mut buf = vec![0xAA; room];
+                let mut out = Out::new(&mut buf);
+                out.push_str(&before);
+                let start = out.len();
+                out.push_str(&text);
+                out.pad(start, width, align, fill);
+                let whole = format!("{before}{padded}");
+                prop_assert_eq!(out.overflowed(), whole.len() > room);
+                if whole.len() <= room {
+                    prop_assert_eq!(out.bytes(), whole.as_bytes());
+                }
+            }
+        }
+
+        /// What is cut ends as it is told to.
+        #[test]
+        fn a_part_has_no_more_than_its_room(text in "[a-z]{0,20}", most in 0_usize..25, room in 0_usize..60) {
+            let mut buf = vec![0xAA; room];
+            let mut out = Out::new(&mut buf);
+            out.within(most, |bytes| bytes.len() / 2, |out| out.push_str(&text));
+            let expected = if text.len() <= most || most >= room {
+                text.clone()
+            } else {
+                format!("{}…", &text[..most / 2])
+            };
+            prop_assert_eq!(out.bytes(), &expected.as_bytes()[..expected.len().min(room)]);
+        }
+    }
+
     #[test]
     fn every_number_length_is_right_at_its_ends() {
         for n in (0..20).map(|exponent| 10_u64.pow(exponent)).flat_map(|n| [n - 1, n]).chain([u64::MAX]) {

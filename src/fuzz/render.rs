@@ -70,7 +70,15 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
         thread,
     };
     let mut out = Out::new(&mut buffer[..room]);
-    format::record(&mut LineCache::new(), &mut out, format::Format::Text, &head, callsite.statement(), &record, shared);
+    format::record(
+        &mut LineCache::new(),
+        &mut out,
+        format::Format::Text,
+        &head,
+        callsite.statement(),
+        &record,
+        shared,
+    );
     let len = out.len();
     assert_eq!(buffer[room..], GUARD, "a line stays in its room");
     buffer.truncate(len);

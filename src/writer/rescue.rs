@@ -156,13 +156,7 @@ impl Rescue {
     }
 
     /// Renders the next record of a place in each format that is wanted, and writes the lines when there are enough.
-    fn render(
-        &mut self,
-        at: usize,
-        cache: &mut LineCache,
-        outputs: &mut Outputs,
-        time: impl Fn(u64) -> i64,
-    ) {
+    fn render(&mut self, at: usize, cache: &mut LineCache, outputs: &mut Outputs, time: impl Fn(u64) -> i64) {
         let Some(place) = self.places.get_mut(at) else { return };
         // SAFETY: as in `look`.
         let found = unsafe { place.lane.ring.peek(place.at, place.until, &mut self.copy) };
