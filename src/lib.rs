@@ -18,7 +18,7 @@
 //!   [`enabled!`]; all statements of the program: [`callsites`].
 //! * The backend: [`builder`], [`flush()`], [`sync()`], [`shutdown_async_backend`]. A program that starts none
 //!   gets one on its first call, which writes to standard error.
-//! * Where lines go: [`Sink`] and its implementations.
+//! * Where lines go: [`Sink`] and its implementations; how they look: [`Format`].
 //! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
 //!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
 //! * What happened: [`get_async_stats`], [`stats()`].
