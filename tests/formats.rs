@@ -29,6 +29,8 @@ const ALL: [Format; 6] =
     [Format::Text, Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console];
 
 fn pattern() -> Format {
+    // Not the first one.
+    assert!(Format::pattern("{message}, and no more").is_ok());
     Format::pattern("<{level:>6}|{thread:_^8}|{logger:.<9}> {file}:{line} {{{message}}}{fields} {time}")
         .expect("it is a pattern")
 }

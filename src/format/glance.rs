@@ -52,3 +52,42 @@ fn named<'a>(
 ) -> (Option<i64>, Option<&'a str>, bool) {
     (ns, thread, logger == Some("kakashi") && thread == Some("kakashi-writer"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::format::{LineCache, LineHead, Out, notice};
+    use crate::lane::ThreadId;
+    use crate::level::Level;
+
+    #[test]
+    fn a_line_says_its_time_its_thread_and_whose_it_is() {
+        let ns = 1_795_434_874_123_456_789;
+        let named = |thread: &[u8]| {
+            let mut name = [0; 16];
+            name[..thread.len()].copy_from_slice(thread);
+            ThreadId { tid: 1, name }
+        };
+        let lines = [("kakashi", "kakashi-writer", None), ("orders", "matcher-1", Some(("f.rs", 7)))];
+        for format in
+            [Format::Text, Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console]
+        {
+            for (target, thread, location) in lines {
+                let head =
+                    LineHead { ns, level: Level::Info, target, location, thread: named(thread.as_bytes()) };
+                let mut room = [0; 1024];
+                let mut out = Out::new(&mut room);
+                notice(&mut LineCache::new(), &mut out, format, &head, &|words| {
+                    words.push_str(r#"m","logger":"kakashi","thread":"kakashi-writer" logger=kakashi thread=kakashi-writer"#);
+                });
+                let line = core::str::from_utf8(out.bytes()).unwrap_or_default();
+                let expected = match format {
+                    Format::Console => Glance::default(),
+                    _ => Glance { ns: Some(ns), thread, own: target == "kakashi" },
+                };
+                assert_eq!(glance(format, line), expected, "{line}");
+            }
+        }
+        assert_eq!(glance(Format::Json, "torn\":7}"), Glance::default());
+    }
+}
