@@ -53,7 +53,8 @@ fn value<'v, 'r>(values: &'v [Value<'r>], at: u8) -> &'v Value<'r> {
 pub(super) fn push_plain(out: &mut Out<'_>, value: &Value<'_>, escape: Escape) {
     match *value {
         Value::Number(text) | Value::Wide(text) | Value::PlainFloat(text) | Value::Float(text)
-            if !text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) =>
+            if text.is_empty()
+                || !text.iter().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(byte)) =>
         {
             escape(out, text);
         }
