@@ -72,6 +72,10 @@ pub(crate) struct SinkEntry {
     pub(crate) places: [PlaceEntry; 2],
     /// The sink's name.
     pub(crate) name: Text,
+    /// How its lines look: 0 text, 1 JSON, 2 the same with OpenTelemetry's names, 3 with those of the Elastic Common
+    /// Schema, 4 logfmt, 5 the console's, 6 by the pattern.
+    pub(crate) format: AtomicU64,
+    pub(crate) pattern: Text,
 }
 
 /// Where the bytes from `from` on go.
@@ -107,6 +111,15 @@ impl Text {
         }
         self.len.store(bytes.len() as u64, Ordering::Release);
     }
+
+    fn is(&self, bytes: &[u8]) -> bool {
+        self.len.load(Ordering::Relaxed) == bytes.len() as u64
+            && self
+                .words
+                .iter()
+                .zip(bytes.chunks(8))
+                .all(|(word, part)| word.load(Ordering::Relaxed).to_le_bytes().starts_with(part))
+    }
 }
 
 impl Journal {
@@ -140,13 +153,26 @@ impl SinkEntry {
         self.used.store(1, Ordering::Release);
     }
 
+    /// How the sink's lines look, before it is opened. Text while that changes.
+    pub(crate) fn note_format(&self, format: u32, pattern: &[u8]) {
+        let format = u64::from(format);
+        if self.format.load(Ordering::Relaxed) != format || !self.pattern.is(pattern) {
+            self.format.store(0, Ordering::Release);
+            self.pattern.put(pattern);
+            self.format.store(format, Ordering::Release);
+        }
+    }
+
     /// A sink of a recovery instead of the one before, or none: nothing is staged, out of the count first. One that stays
     /// keeps the places noted last, so that the log can be found at any moment of a recovery.
-    pub(crate) fn succeed(&self, sink: Option<(u32, &[u8])>) {
+    pub(crate) fn succeed(&self, sink: Option<(u32, u32, &[u8], &[u8])>) {
         self.stage(u64::MAX, 0, 0);
         self.missed.store(0, Ordering::Release);
         match sink {
-            Some((level, name)) => self.open(level, name),
+            Some((level, format, pattern, name)) => {
+                self.note_format(format, pattern);
+                self.open(level, name);
+            }
             None => self.used.store(0, Ordering::Release),
         }
     }

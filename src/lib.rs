@@ -18,7 +18,7 @@
 //!   [`enabled!`]; all statements of the program: [`callsites`].
 //! * The backend: [`builder`], [`flush()`], [`sync()`], [`shutdown_async_backend`]. A program that starts none
 //!   gets one on its first call, which writes to standard error.
-//! * Where lines go: [`Sink`] and its implementations.
+//! * Where lines go: [`Sink`] and its implementations; how they look: [`Format`].
 //! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
 //!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
 //! * What happened: [`get_async_stats`], [`stats()`].
@@ -141,13 +141,14 @@ mod api {
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
     };
+    pub use crate::format::{Format, Pattern, PatternError};
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
-        ConsoleSink, FileSink, Format, MemorySink, NullSink, Period, Place, Retention, Retry, Rotation, Sink,
-        SinkId, SinkOptions, WriterSink, request_reopen,
+        ConsoleSink, FileSink, MemorySink, NullSink, Period, Place, Retention, Retry, Rotation, Sink, SinkId,
+        SinkOptions, WriterSink, request_reopen,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
     pub use crate::writer::Idle;
@@ -177,7 +178,7 @@ pub mod __fuzz;
 #[cfg(not(kakashi_loom))]
 #[doc(hidden)]
 pub mod __box {
-    pub use crate::blackbox::{Event, Follow, LaneInfo, Life, Report, View, complete, find, print};
+    pub use crate::blackbox::{Event, Follow, LaneInfo, Life, Report, View, complete, find, print, print_as};
 }
 
 /// What the macros expand to. Not for use by hand: it changes without notice.

@@ -141,8 +141,12 @@ pub(crate) enum Value<'a> {
     Signed128(i128),
     F32(f32),
     F64(f64),
-    /// A number as it stands in a line; of a damaged record, some digits and punctuation.
+    /// An integer of up to 64 bits as it stands in a line; of a damaged record, some digits and punctuation.
     Number(&'a [u8]),
+    /// The same of 128 bits.
+    Wide(&'a [u8]),
+    /// The same of a float.
+    PlainFloat(&'a [u8]),
     /// A float as `zmij` wrote it.
     Float(&'a [u8]),
     Text {
@@ -348,7 +352,11 @@ fn decode(kind: Kind, preformatted: bool, len: u8, cell: &[u8]) -> Value<'_> {
         let Some(text) = cell.get(..len as usize) else { return Value::Damaged };
         return match kind {
             // Whatever else stands there was not written by us.
-            _ if plain && len > 0 && text.iter().all(|&byte| is_of_number(byte)) => Value::Number(text),
+            _ if plain && len > 0 && text.iter().all(|&byte| is_of_number(byte)) => match kind {
+                Kind::U128 | Kind::I128 => Value::Wide(text),
+                _ if float => Value::PlainFloat(text),
+                _ => Value::Number(text),
+            },
             _ if float => Value::Float(text),
             _ => Value::Damaged,
         };

@@ -17,8 +17,8 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 
 use forms::{LONG, Order};
 use kakashi::{
-    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, Guard, LevelFilter, Logger, Preformatted,
-    Sink, info, warn,
+    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, Format, Guard, LevelFilter, Logger,
+    Preformatted, Sink, SinkOptions, info, warn,
 };
 use libc::{c_int, c_void, size_t};
 
@@ -430,4 +430,47 @@ fn the_writer_allocates_nothing_in_steady_state() {
     assert!(passed >= 100_000, "{passed}");
     assert_eq!(BY_WRITER.swap(0, Ordering::Relaxed), 0, "allocations of the writer");
     settle();
+}
+
+#[test]
+fn the_writer_allocates_nothing_in_any_format() {
+    const NAME: &str = "the_writer_allocates_nothing_in_any_format";
+    if !support::is_child(NAME) {
+        support::run_child(NAME);
+        return;
+    }
+    let pattern =
+        Format::pattern("{time} {level:>5} {thread:*^20} {message}{fields}").expect("it is a pattern");
+    let formats = [
+        Format::Json,
+        Format::JsonOtel,
+        Format::JsonEcs,
+        Format::Logfmt,
+        Format::Console,
+        pattern,
+        Format::Json,
+    ];
+    let builder = formats.into_iter().fold(kakashi::builder(), |builder, format| {
+        builder.sink_with(Quiet, SinkOptions::default().format(format))
+    });
+    let _guard = builder.start().expect("the backend starts");
+    let log = |rounds: u64| {
+        for n in 0..rounds {
+            info!(BLOCK_P, "{} {}", n, 101.25, n = n, px = 1e300, none = None::<u8>, order = %Order(n, "a \"note\""));
+            info!(BLOCK_D, "{} {}", n, u128::MAX, level = "text with\nescapes", nan = f64::NAN, yes = true);
+            info!(NEWEST_P, "{}", n);
+            if n % 1000 == 0 {
+                // With a line that does not fit.
+                info!(BLOCK_P, "{0}{0}{0}{0}{0}{0}{0}{0}{0}", "\u{1}".repeat(30_000));
+            }
+        }
+        kakashi::flush(support::WATCHDOG).expect("all is written");
+    };
+    log(2000);
+    WRITER_COUNTS.store(true, Ordering::SeqCst);
+    log(10_000);
+    kakashi::sync(support::WATCHDOG).expect("all is written");
+    WRITER_COUNTS.store(false, Ordering::SeqCst);
+    support::assert_conserved();
+    assert_eq!(BY_WRITER.swap(0, Ordering::Relaxed), 0, "allocations of the writer");
 }

@@ -46,7 +46,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Between callers of `flush` and the writer.
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
     // The writer thread.
-    ("sink", &["calendar", "clock", "cores", "level"]),
+    ("sink", &["calendar", "clock", "cores", "format", "level"]),
     ("format", &["calendar", "callsite", "clock", "lane", "level", "number", "record", "ring"]),
     (
         "writer",

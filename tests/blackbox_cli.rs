@@ -386,6 +386,13 @@ fn a_killed_process_is_seen_and_recovered() {
     let (printed, said) = done(&["recover", &black_box]);
     assert_eq!(written + printed.matches(" numbered ").count(), 2000, "{said}");
     let out = looked.folder.path("out");
+    let (json, _) = done(&["recover", &black_box, "--format", "json"]);
+    assert_eq!(json.lines().count(), printed.lines().count());
+    for line in json.lines() {
+        assert!(serde_json::from_str::<serde_json::Value>(line).is_ok_and(|line| line["time"].is_string()));
+    }
+    refused(&["recover", &black_box, "--format", "xml"], "text, json, json-otel");
+    refused(&["recover", &black_box, "--format", "json", "--complete"], "cannot be used with");
     assert!(done(&["recover", &black_box, "--out", &out]).0.is_empty());
     assert_eq!(fs::read_to_string(&out).unwrap().matches(" numbered ").count() + written, 2000);
     refused(&["recover", &black_box, "--out", &out], "it exists");

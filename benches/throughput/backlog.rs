@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use kakashi::{Block, Channel, Deferred, Preformatted, Sink};
+use kakashi::{Block, Channel, Deferred, Format, Preformatted, Sink, SinkOptions};
 
 use crate::floor::write_alone;
 use crate::messages::messages;
@@ -29,7 +29,18 @@ kakashi::channel!(static DEFERRED: Channel<128, SLOTS, LANES, Block, Deferred>);
 struct Case {
     encoding: &'static str,
     message: &'static str,
+    format: Format,
     log: fn(std::ops::Range<u64>),
+}
+
+impl Case {
+    fn name(&self) -> String {
+        let Case { encoding, message, .. } = self;
+        match self.format {
+            Format::Text => format!("{encoding}, {message}"),
+            format => format!("{encoding}, {message}, {format:?}"),
+        }
+    }
 }
 
 macro_rules! case {
@@ -37,6 +48,7 @@ macro_rules! case {
         Case {
             encoding: $encoding,
             message: $message,
+            format: Format::Text,
             log: |numbers| {
                 $channel.prepare_thread().expect("a lane is free");
                 for $i in numbers {
@@ -94,7 +106,8 @@ fn drain(case: &Case, lanes: u64, path: Option<&Path>, cores: Cores, records: u6
     let gate = Gate::default();
     let file = path.map(|path| File::create(path).expect("tmpfs takes a file"));
     let sink = Gated { gate: Arc::clone(&gate), file };
-    let run = Run::with(kakashi::builder().sink(sink).writer_core(Some(cores.writer.id)));
+    let options = SinkOptions::default().format(case.format);
+    let run = Run::with(kakashi::builder().sink_with(sink, options).writer_core(Some(cores.writer.id)));
     let (times, changed) = &*gate;
     // One record that brings the writer to the gate.
     (case.log)(0..1);
@@ -138,7 +151,14 @@ pub fn measure(options: &Options, cores: Cores, path: &Path) {
             cases.push((cases[at].0, LANES as u64));
         }
     }
-    cases.retain(|(case, _)| options.wants(&format!("writer alone, {}, {}", case.encoding, case.message)));
+    let preformatted = |(case, lanes): &&(Case, u64)| {
+        case.encoding == "preformatted" && case.message == "2 ints + double" && *lanes == 1
+    };
+    if let Some(&(case, lanes)) = cases.iter().find(preformatted) {
+        let formats = [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console];
+        cases.extend(formats.map(|format| (Case { format, ..case }, lanes)));
+    }
+    cases.retain(|(case, _)| options.wants(&format!("writer alone, {}", case.name())));
     if cases.is_empty() {
         return;
     }
@@ -199,7 +219,7 @@ fn print(rows: &mut [Row], distance: Distance, records: u64) {
         let [nothing, tmpfs, write] = row.figures[distance as usize].each_mut().map(|all| median(all));
         println!(
             "{:<40} {rounds:>6} {:>6} {:>8.0} {nothing:>10.1} {tmpfs:>10.1} {write:>12.1} {:>6.2}",
-            format!("{}, {}", row.case.encoding, row.case.message),
+            row.case.name(),
             row.lanes,
             row.bytes,
             write / tmpfs

@@ -189,6 +189,15 @@ fn on_box(args: &mut Vec<OsString>, command: &BoxCommand) {
             if let Some(out) = &recover.out {
                 option(args, "out", out);
             }
+            if let Some(format) = recover.format {
+                let name = match format {
+                    kakashi::Format::JsonOtel => "json-otel".to_owned(),
+                    kakashi::Format::JsonEcs => "json-ecs".to_owned(),
+                    format => format!("{format:?}").to_lowercase(),
+                };
+                assert!(!recover.complete, "they exclude each other");
+                option(args, "format", name);
+            }
             flag(args, "complete", recover.complete);
             recover.path.as_os_str()
         }

@@ -12,8 +12,9 @@
 //! 120      where tables are (8), how long (8), their FNV-1a (8); where names, staging, lanes are (8 each)
 //! 168      1 at work or dead, 2 ended and all written (4); the backend's state (4)
 //! 176      the clock: which reading counts (8), two of: tick (8), ns since 1970 (8), ns per tick times 2^32 (8)
-//! 256      journal: number of the sealed batch (8); from 384 on eight sinks, 3328 bytes each (`journal.rs`)
-//! 27008    totals (`stats.rs`): 9 counters of drops, 9 of drops told, written, staged, notices, late, bytes, errors,
+//! 256      journal: number of the sealed batch (8); from 384 on eight sinks, 4352 bytes each: what is staged, where
+//!          it goes, level, name and format (`journal.rs`)
+//! 35200    totals (`stats.rs`): 9 counters of drops, 9 of drops told, written, staged, notices, late, bytes, errors,
 //!          writers, writers at work (8 each)
 //! tables   channels and log statements (`tables.rs`)
 //! names    1024 loggers: length (8), text (120)
@@ -51,7 +52,7 @@ mod view;
 pub(crate) use file::{Content, claim, leave_in_child, own_path, remove_if_clean};
 pub use find::find;
 pub use follow::{Event, Follow};
-pub use recover::{complete, print};
+pub use recover::{complete, print, print_as};
 pub use report::Report;
 pub use view::{LaneInfo, Life, View};
 
@@ -65,6 +66,6 @@ const _: () = {
     assert!(offset_of!(RegionHeader, end) == 168);
     assert!(offset_of!(RegionHeader, clock) == 176 && size_of::<ClockPlate>() == 56);
     assert!(offset_of!(RegionHeader, journal) == 256);
-    assert!(size_of::<crate::journal::SinkEntry>() == 3328);
-    assert!(offset_of!(RegionHeader, totals) == 27008);
+    assert!(size_of::<crate::journal::SinkEntry>() == 4352);
+    assert!(offset_of!(RegionHeader, totals) == 35200);
 };

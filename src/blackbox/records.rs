@@ -6,8 +6,8 @@ use std::collections::BinaryHeap;
 
 use super::tables::{ChannelTable, Tables};
 use super::view::{LaneView, View, word};
-use crate::clock::Reading;
-use crate::format::{self, LineCache, LineHead, Out};
+use crate::clock::{self, Reading};
+use crate::format::{self, Format, LineCache, LineHead, Out};
 use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::record::Record;
@@ -231,7 +231,7 @@ impl<'v> Renderer<'v> {
     }
 
     /// The line of a record; `None` when it names no statement.
-    pub(super) fn line(&mut self, lane: &LaneView, found: &Found) -> Option<Line<'_>> {
+    pub(super) fn line(&mut self, lane: &LaneView, found: &Found, format: Format) -> Option<Line<'_>> {
         let record = Record::new(&found.bytes);
         let statement = self.tables.statements.get(&record.callsite)?;
         let channel = self.tables.channels.get(lane.channel).map_or("", |channel| channel.name);
@@ -247,17 +247,41 @@ impl<'v> Renderer<'v> {
         let location = Some((statement.file, statement.line));
         let head = LineHead { ns, level: statement.level, target, location, thread };
         let mut out = Out::new(&mut self.room);
-        format::record(&mut self.cache, &mut out, &head, statement.statement(), &record, lane.shared);
+        let cache = &mut self.cache;
+        format::record(cache, &mut out, format, &head, statement.statement(), &record, lane.shared);
         let len = out.len();
         Some(Line { level: statement.level, ns, logger: target, thread, text: &self.room[..len] })
     }
 
     /// A line of the logger's own.
-    pub(super) fn notice(&mut self, level: Level, ns: i64, message: &str) -> &[u8] {
+    pub(super) fn notice(&mut self, format: Format, level: Level, ns: i64, message: &str) -> &[u8] {
         let head = LineHead { ns, level, target: "kakashi", location: None, thread: format::writer_thread() };
         let mut out = Out::new(&mut self.room);
-        format::notice(&mut self.cache, &mut out, &head, |out| format::push_escaped(out, message.as_bytes()));
+        format::notice(&mut self.cache, &mut out, format, &head, &|words| words.push_str(message));
         let len = out.len();
         &self.room[..len]
     }
+}
+
+/// Lines of another format, each as the message of a line of the logger's own.
+pub(super) fn as_messages(from: Format, to: Format, lines: &[u8]) -> Vec<u8> {
+    if from == to {
+        return lines.to_vec();
+    }
+    let (mut cache, mut room, mut all) = (LineCache::new(), vec![0; STAGING_BYTES - BATCH_BYTES], Vec::new());
+    for line in String::from_utf8_lossy(lines).lines() {
+        let ns = format::glance(from, line).ns.unwrap_or_else(clock::wall_ns);
+        let head = LineHead {
+            ns,
+            level: Level::Info,
+            target: "kakashi",
+            location: None,
+            thread: format::writer_thread(),
+        };
+        let mut out = Out::new(&mut room);
+        format::notice(&mut cache, &mut out, to, &head, &|words| words.push_str(line));
+        let len = out.len();
+        all.extend(&room[..len]);
+    }
+    all
 }

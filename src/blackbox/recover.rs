@@ -22,12 +22,13 @@ use std::time::{Duration, Instant};
 
 use super::file::{Claimed, Content, claim};
 use super::grown::{Got, got};
-use super::records::{BATCH_BYTES, Frames, Lane, Merged, Renderer};
+use super::records::{BATCH_BYTES, Frames, Lane, Merged, Renderer, as_messages};
 use super::report::Report;
 use super::tables::Tables;
-use super::view::{LaneView, Life, Staged, View, bytes_of};
+use super::view::{LaneView, Life, Staged, View, bytes_of, format_of};
 use crate::clock;
 use crate::error::BlackBoxError;
+use crate::format::Format;
 use crate::journal::{MAX_SINKS, SinkEntry};
 use crate::lane::{LaneHead, WriterCounters};
 use crate::level::{Level, LevelFilter};
@@ -61,8 +62,14 @@ fn close(report: &mut Report, merged: &Merged<'_>, since: u64) {
 
 /// Writes what the log of a dead process has not got to `out`, in the order of time, and a closing line. Changes nothing.
 ///
-/// Where the sinks have got different parts of the last batch, it is the one with most left that counts.
+/// Where the sinks have got different parts of the last batch, it is the one with most left that counts. The lines are
+/// in the sinks' format if all of them have the same, and else text.
 pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> {
+    print_as(view, None, out)
+}
+
+/// The same in a format of one's choice.
+pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Result<Report, BlackBoxError> {
     let failed =
         |source| BlackBoxError::Recovery { path: view.path().to_owned(), sink: "output".to_owned(), source };
     if matches!(view.life(), Life::Alive | Life::Replaced) {
@@ -72,6 +79,11 @@ pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> 
     if view.is_clean() {
         return Ok(report);
     }
+    let used = head.journal.sinks.iter().filter(|entry| entry.used.load(Ordering::Relaxed) == 1);
+    let mut formats = used.map(format_of);
+    let first = formats.next().unwrap_or_default();
+    let common = if formats.all(|other| other == first) { first } else { Format::Text };
+    let format = format.unwrap_or(common);
     let sealed = head.journal.sealed.load(Ordering::Relaxed);
     let left = (0..MAX_SINKS).filter_map(|at| {
         let staged = view.staged(at, &head.journal.sinks[at], sealed)?;
@@ -81,16 +93,17 @@ pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> 
         };
         // From the line on of which a part is missing.
         let start = staged.bytes[..got].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-        (got < staged.bytes.len()).then(|| staged.bytes[start..].to_vec())
+        let from = format_of(&head.journal.sinks[at]);
+        (got < staged.bytes.len()).then(|| (from, staged.bytes[start..].to_vec()))
     });
-    if let Some(rest) = left.max_by_key(Vec::len) {
-        report.add_lines(&rest);
-        out.write_all(&rest).map_err(failed)?;
+    if let Some((from, rest)) = left.max_by_key(|(_, rest)| rest.len()) {
+        report.add_lines(from, &rest);
+        out.write_all(&as_messages(from, format, &rest)).map_err(failed)?;
     }
     let mut renderer = Renderer::new(view, &tables);
     let mut merged = unwritten(view, &tables);
     while let Some((lane, found)) = merged.next() {
-        match renderer.line(&merged.lanes[lane].view, &found) {
+        match renderer.line(&merged.lanes[lane].view, &found, format) {
             Some(line) => {
                 report.add(line.ns, &String::from_utf8_lossy(line.thread.name()));
                 out.write_all(line.text).map_err(failed)?;
@@ -100,7 +113,7 @@ pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> 
     }
     close(&mut report, &merged, renderer.clock.tick);
     let message = report.message(view);
-    out.write_all(renderer.notice(Level::Warn, clock::wall_ns(), &message)).map_err(failed)?;
+    out.write_all(renderer.notice(format, Level::Warn, clock::wall_ns(), &message)).map_err(failed)?;
     out.flush().map_err(failed)?;
     Ok(report)
 }
@@ -127,7 +140,8 @@ pub fn complete(path: &Path) -> Result<Report, BlackBoxError> {
             let failed =
                 |source| BlackBoxError::Recovery { path: claimed.path.clone(), sink: name.clone(), source };
             sink.open().map_err(failed)?;
-            sinks.push((sink, LevelFilter::from_u8(entry.level.load(Ordering::Relaxed) as u8), name));
+            let level = LevelFilter::from_u8(entry.level.load(Ordering::Relaxed) as u8);
+            sinks.push((sink, level, format_of(entry), name));
         }
     }
     if sinks.is_empty() {
@@ -136,8 +150,10 @@ pub fn complete(path: &Path) -> Result<Report, BlackBoxError> {
             what: "it names no log file to complete: print what it holds instead".to_owned(),
         });
     }
-    let mut targets: Vec<_> =
-        sinks.iter_mut().map(|(sink, level, name)| Target { sink, level: *level, name }).collect();
+    let mut targets: Vec<_> = sinks
+        .iter_mut()
+        .map(|(sink, level, format, name)| Target { sink, level: *level, format: *format, name })
+        .collect();
     claimed.recover(&mut targets, &Retry::default())
 }
 
@@ -171,7 +187,10 @@ impl Claimed {
             }
         }
         for (at, entry) in journal.sinks.iter().enumerate() {
-            entry.succeed(targets.get(at).map(|target| (target.level as u32, target.name.as_bytes())));
+            entry.succeed(targets.get(at).map(|target| {
+                let (format, pattern) = (target.format.code(), target.format.pattern_text().as_bytes());
+                (target.level as u32, format, pattern, target.name.as_bytes())
+            }));
         }
         targets.iter().zip(&journal.sinks).for_each(|(target, entry)| note_place(entry, &*target.sink, 0));
         let tables = view.tables();
@@ -185,17 +204,18 @@ impl Claimed {
             while let Some((lane, found)) = merged.next() {
                 moved.insert(lane);
                 merged.lanes[lane].done = found.end;
-                match renderer.line(&merged.lanes[lane].view, &found) {
-                    Some(line) => {
+                let mut is_known = false;
+                for (target, text) in targets.iter().zip(&mut texts) {
+                    let lane = &merged.lanes[lane].view;
+                    let Some(line) = renderer.line(lane, &found, target.format) else { break };
+                    if !std::mem::replace(&mut is_known, true) {
                         recovery.report.add(line.ns, &String::from_utf8_lossy(line.thread.name()));
-                        let wanting = targets
-                            .iter()
-                            .zip(&mut texts)
-                            .filter(|(target, _)| target.level.allows(line.level));
-                        wanting.for_each(|(_, text)| text.extend(line.text));
                     }
-                    None => recovery.report.unreadable += 1,
+                    if target.level.allows(line.level) {
+                        text.extend(line.text);
+                    }
                 }
+                recovery.report.unreadable += u64::from(!is_known);
                 if texts.iter().any(|text| text.len() >= BATCH_BYTES) {
                     break;
                 }
@@ -205,10 +225,12 @@ impl Claimed {
             if last {
                 close(&mut recovery.report, &merged, renderer.clock.tick);
                 let message = recovery.report.message(&view);
-                let line = renderer.notice(Level::Warn, clock::wall_ns(), &message);
                 let wanting =
                     targets.iter().zip(&mut texts).filter(|(target, _)| target.level.allows(Level::Warn));
-                wanting.for_each(|(_, text)| text.extend(line));
+                let ns = clock::wall_ns();
+                wanting.for_each(|(target, text)| {
+                    text.extend(renderer.notice(target.format, Level::Warn, ns, &message));
+                });
             }
             let records = recovery.report.records - before;
             for (at, (text, entry)) in texts.iter().zip(&journal.sinks).enumerate() {
@@ -301,7 +323,7 @@ impl Recovery<'_> {
             let start = staged.bytes[..bytes].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
             let lines = if rest.is_empty() { rest } else { &staged.bytes[start..] };
             if self.report.records == 0 {
-                self.report.add_lines(lines);
+                self.report.add_lines(format_of(entry), lines);
             }
             if !exact {
                 self.report.remarks.push(format!(
@@ -318,7 +340,7 @@ impl Recovery<'_> {
         }
         let rest = &staged.bytes[staged.taken..];
         if self.report.records == 0 {
-            self.report.add_lines(rest);
+            self.report.add_lines(format_of(entry), rest);
         }
         if staged.begun {
             self.report
@@ -339,7 +361,8 @@ impl Recovery<'_> {
             }
         });
         for at in takers {
-            self.write(at, &mut targets[at], rest, |_, _| {}, |_| {})?;
+            let rest = as_messages(format_of(entry), targets[at].format, rest);
+            self.write(at, &mut targets[at], &rest, |_, _| {}, |_| {})?;
         }
         entry.note_taken(staged.bytes.len());
         Ok(())

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::view::View;
-use crate::format;
+use crate::format::{self, Format, Glance};
 
 /// What a recovery has found.
 #[derive(Clone, Debug, Default)]
@@ -39,19 +39,13 @@ impl Report {
         }
     }
 
-    /// Adds rendered lines: their times and threads are read from their text.
-    pub(super) fn add_lines(&mut self, bytes: &[u8]) {
+    /// Adds rendered lines: their times and threads are read from them, as far as their format tells.
+    pub(super) fn add_lines(&mut self, format: Format, bytes: &[u8]) {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
-            let text = String::from_utf8_lossy(line);
-            let thread =
-                text.split_once(" [").and_then(|(_, rest)| rest.split_once("] ")).map(|(name, _)| name);
-            if thread == Some("kakashi-writer") && text.contains(" kakashi - [") {
-                // A line of the logger's own.
-                continue;
-            }
-            match text.get(..30).and_then(format::parse_time) {
-                Some(ns) => self.add(ns, thread.unwrap_or_default()),
-                None => self.records += 1,
+            match format::glance(format, &String::from_utf8_lossy(line)) {
+                Glance { own: true, .. } => {}
+                Glance { ns: Some(ns), thread, .. } => self.add(ns, thread),
+                Glance { ns: None, .. } => self.records += 1,
             }
         }
     }
@@ -63,6 +57,9 @@ impl Report {
             |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         let mut text = if self.records == 0 {
             format!("process {pid} ({program}) has died; nothing of its log was missing")
+        } else if self.from == 0 {
+            let records = plural(self.records, "record", "records");
+            format!("recovered {records} that process {pid} ({program}) had not written when it died")
         } else {
             format!(
                 "recovered {} of {}, from {} to {}, that process {pid} ({program}) had not written when it died",

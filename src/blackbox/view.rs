@@ -13,6 +13,7 @@ use super::tables::{ChannelTable, Tables};
 use super::{file, plain, tables};
 use crate::clock::Reading;
 use crate::error::BlackBoxError;
+use crate::format::Format;
 use crate::gate::State;
 use crate::journal::{PlaceEntry, SinkEntry, Text};
 use crate::lane::{FREE, LaneHead};
@@ -388,6 +389,12 @@ impl StagedPlace {
             path: std::ffi::OsString::from_vec(bytes_of(&entry.path)).into(),
         }
     }
+}
+
+/// How a sink's lines look.
+pub(super) fn format_of(entry: &SinkEntry) -> Format {
+    let code = u32::try_from(entry.format.load(Ordering::Relaxed)).unwrap_or(0);
+    Format::noted(code, &String::from_utf8_lossy(&bytes_of(&entry.pattern)))
 }
 
 pub(super) fn bytes_of(text: &Text) -> Vec<u8> {

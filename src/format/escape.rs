@@ -6,7 +6,7 @@
 //!
 //! Decision: [`push_escaped`] leaves a backslash alone, so that paths and regular expressions stay
 //! readable; its output cannot be turned back where a value holds an escape's text. [`push_quoted`]
-//! doubles it within quotes, and can. [`push_name`] writes it as `\x5c`, and what would end the name likewise, so that a
+//! doubles it within quotes, and can; so does [`push_json`], by JSON's escapes alone (`\u001b`). [`push_name`] writes it as `\x5c`, and what would end the name likewise, so that a
 //! line can be taken apart whatever its logger, its thread and its fields are called.
 //!
 //! Decision: printable ASCII is found eight bytes at a time and copied in bulk. In other text the
@@ -21,11 +21,20 @@ use crate::number::load_short;
 /// Output bytes per input byte at most (`\x1b`), but for the two quotes that [`push_quoted`] may
 /// add.
 pub(crate) const MAX_EXPANSION: usize = 4;
+/// The same of [`push_json`] (`\u001b`).
+pub(crate) const JSON_EXPANSION: usize = 6;
+
+/// What an escape looks like.
+const PLAIN: u8 = 0;
+/// The same, and `"` and `\` have a backslash in front.
+const QUOTED: u8 = 1;
+/// By the escapes that JSON has.
+const JSON: u8 = 2;
 
 /// Appends `bytes` as text that stays within its line.
 #[inline]
 pub(crate) fn push_escaped(out: &mut Out, bytes: &[u8]) {
-    if all_unmarked(bytes, unprintable) { out.push(bytes) } else { escape::<false>(out, bytes) }
+    if all_unmarked(bytes, unprintable) { out.push(bytes) } else { escape::<PLAIN>(out, bytes) }
 }
 
 /// Appends `bytes` as the value of a field: in double quotes if it is empty, or holds a space, `"`,
@@ -36,7 +45,27 @@ pub(crate) fn push_quoted(out: &mut Out, bytes: &[u8]) {
     if !bytes.is_empty() && all_unmarked(bytes, |word| unprintable(word) | asks_for_quotes(word)) {
         out.push(bytes);
     } else {
-        quote(out, bytes);
+        quote::<QUOTED>(out, bytes);
+    }
+}
+
+/// The same with JSON's escapes within the quotes: what readers of logfmt know.
+#[inline]
+pub(super) fn push_word(out: &mut Out, bytes: &[u8]) {
+    if !bytes.is_empty() && all_unmarked(bytes, |word| unprintable(word) | asks_for_quotes(word)) {
+        out.push(bytes);
+    } else {
+        quote::<JSON>(out, bytes);
+    }
+}
+
+/// Appends `bytes` as they stand between the quotes of a JSON string.
+#[inline]
+pub(super) fn push_json(out: &mut Out, bytes: &[u8]) {
+    if all_unmarked(bytes, |word| unprintable(word) | needs_backslash(word)) {
+        out.push(bytes);
+    } else {
+        escape::<JSON>(out, bytes);
     }
 }
 
@@ -82,25 +111,20 @@ const fn hazard(utf8: &[u8], at: usize) -> usize {
 }
 
 #[inline(never)]
-fn escape<const QUOTED: bool>(out: &mut Out, bytes: &[u8]) {
-    let clean =
-        find(
-            bytes,
-            0,
-            |word| {
-                if QUOTED { unprintable(word) | needs_backslash(word) } else { unprintable(word) }
-            },
-        );
+fn escape<const HOW: u8>(out: &mut Out, bytes: &[u8]) {
+    let clean = find(bytes, 0, |word| {
+        if HOW == PLAIN { unprintable(word) } else { unprintable(word) | needs_backslash(word) }
+    });
     let (clean, rest) = bytes.split_at(clean);
     out.push(clean);
     if rest.is_empty() {
         return;
     }
     match core::str::from_utf8(rest) {
-        Ok(text) => escape_text::<QUOTED>(out, text),
+        Ok(text) => escape_text::<HOW>(out, text),
         Err(_) => {
             for chunk in rest.utf8_chunks() {
-                escape_text::<QUOTED>(out, chunk.valid());
+                escape_text::<HOW>(out, chunk.valid());
                 if !chunk.invalid().is_empty() {
                     out.push_str("\u{FFFD}");
                 }
@@ -109,25 +133,25 @@ fn escape<const QUOTED: bool>(out: &mut Out, bytes: &[u8]) {
     }
 }
 
-fn escape_text<const QUOTED: bool>(out: &mut Out, text: &str) {
+fn escape_text<const HOW: u8>(out: &mut Out, text: &str) {
     let bytes = text.as_bytes();
     let (mut copied, mut at) = (0, 0);
-    while let Some(found) = next_suspect::<QUOTED>(bytes, at) {
+    while let Some(found) = next_suspect::<HOW>(bytes, at) {
         let length = match bytes[found] {
-            b'"' | b'\\' if QUOTED => 1,
+            b'"' | b'\\' if HOW != PLAIN => 1,
             _ => hazard(bytes, found),
         };
         at = found + length.max(1);
         if length > 0 {
             out.push(&bytes[copied..found]);
-            push_escape(out, &text[found..at]);
+            push_escape::<HOW>(out, &text[found..at]);
             copied = at;
         }
     }
     out.push(&bytes[copied..]);
 }
 
-fn push_escape(out: &mut Out, hazard: &str) {
+fn push_escape<const HOW: u8>(out: &mut Out, hazard: &str) {
     let char = hazard.chars().next().unwrap_or(char::REPLACEMENT_CHARACTER);
     let digit = |shift: u32| HEX[(char as usize >> shift) & 0xF];
     match char {
@@ -135,6 +159,8 @@ fn push_escape(out: &mut Out, hazard: &str) {
         '\r' => out.push(b"\\r"),
         '\t' => out.push(b"\\t"),
         '"' | '\\' => out.push(&[b'\\', char as u8]),
+        // None lies beyond U+FFFF.
+        _ if HOW == JSON => out.push(&[b'\\', b'u', digit(12), digit(8), digit(4), digit(0)]),
         '\0'..='\x7F' => out.push(&[b'\\', b'x', digit(4), digit(0)]),
         '\u{80}'..='\u{FF}' => out.push(&[b'\\', b'u', b'{', digit(4), digit(0), b'}']),
         '\u{100}'..='\u{FFF}' => out.push(&[b'\\', b'u', b'{', digit(8), digit(4), digit(0), b'}']),
@@ -144,7 +170,7 @@ fn push_escape(out: &mut Out, hazard: &str) {
 
 /// A value that is not bare printable ASCII.
 #[inline(never)]
-fn quote(out: &mut Out, bytes: &[u8]) {
+fn quote<const HOW: u8>(out: &mut Out, bytes: &[u8]) {
     let bare = !bytes.is_empty()
         && all_unmarked(bytes, asks_for_quotes)
         && core::str::from_utf8(bytes).is_ok_and(|text| !has_hazard(text.as_bytes()));
@@ -152,7 +178,7 @@ fn quote(out: &mut Out, bytes: &[u8]) {
         out.push(bytes);
     } else {
         out.push_byte(b'"');
-        escape::<true>(out, bytes);
+        escape::<HOW>(out, bytes);
         out.push_byte(b'"');
     }
 }
@@ -160,7 +186,7 @@ fn quote(out: &mut Out, bytes: &[u8]) {
 /// Whether nothing needs an escape, eight bytes at a time.
 fn has_hazard(utf8: &[u8]) -> bool {
     let mut at = 0;
-    while let Some(found) = next_suspect::<false>(utf8, at) {
+    while let Some(found) = next_suspect::<PLAIN>(utf8, at) {
         if hazard(utf8, found) > 0 {
             return true;
         }
@@ -171,13 +197,13 @@ fn has_hazard(utf8: &[u8]) -> bool {
 
 /// The next byte, from `at` on, that may begin something to escape.
 #[inline]
-fn next_suspect<const QUOTED: bool>(utf8: &[u8], at: usize) -> Option<usize> {
+fn next_suspect<const HOW: u8>(utf8: &[u8], at: usize) -> Option<usize> {
     let found = find(utf8, at, |word| {
         let mut marks = word.wrapping_sub(spread(b' ')) & !word;
         for suspect in [0x7F, 0xC2, 0xD8, 0xE2] {
             marks |= equal(word, suspect);
         }
-        if QUOTED { marks | needs_backslash(word) } else { marks }
+        if HOW == PLAIN { marks } else { marks | needs_backslash(word) }
     });
     (found < utf8.len()).then_some(found)
 }

@@ -5,14 +5,25 @@
 //! logger, file and thread are called: the target ends at a space, the file at ` [`, the thread at `] `. What of a
 //! message's text looks like a field cannot be told from one, unless the statement's fields are known: these are read
 //! from the line's end.
+//!
+//! The other formats (`choice.rs`) are `json`, `logfmt`, `console` and the user's `pattern`, which write what is `said`
+//! piece by piece; rows and plans are of text.
 
+mod choice;
+mod console;
 mod digits;
 mod escape;
 mod float;
+mod glance;
+mod json;
+mod keys;
 mod line;
+mod logfmt;
 mod out;
+mod pattern;
 mod plan;
 mod row;
+mod said;
 mod timestamp;
 
 use crate::callsite::{Piece, Statement};
@@ -20,11 +31,16 @@ use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
 use crate::record::{MAX_VALUES, Record, Value};
-pub(crate) use escape::{MAX_EXPANSION, push_escaped};
-use escape::{push_name, push_quoted};
+pub use choice::Format;
+pub(crate) use escape::JSON_EXPANSION;
+use escape::{MAX_EXPANSION, push_escaped, push_name, push_quoted};
+pub(crate) use glance::{Glance, glance};
 pub(crate) use out::Out;
+pub use pattern::{Pattern, PatternError};
 pub(crate) use plan::Plans;
 pub(crate) use row::{Gone, Row};
+use said::Said;
+pub(crate) use said::Words;
 use timestamp::Timestamp;
 
 /// What stands before the message.
@@ -49,9 +65,27 @@ impl LineCache {
     }
 }
 
-/// One record as a text line, its end included.
-#[inline]
+/// One record as a line, its end included.
 pub(crate) fn record(
+    cache: &mut LineCache,
+    out: &mut Out<'_>,
+    format: Format,
+    head: &LineHead<'_>,
+    statement: Statement<'_>,
+    record: &Record<'_>,
+    shared: bool,
+) {
+    if let Format::Text = format {
+        return text(cache, out, head, statement, record, shared);
+    }
+    let mut values = [Value::None; MAX_VALUES];
+    let count = record.values(shared, statement.values, &mut values);
+    push_line(cache, out, format, head, &Said::Record(statement, &values[..count]));
+}
+
+/// One record as a text line.
+#[inline]
+fn text(
     cache: &mut LineCache,
     out: &mut Out<'_>,
     head: &LineHead<'_>,
@@ -73,23 +107,38 @@ pub(crate) fn record(
 pub(crate) fn notice(
     cache: &mut LineCache,
     out: &mut Out<'_>,
+    format: Format,
     head: &LineHead<'_>,
-    message: impl FnOnce(&mut Out<'_>),
+    message: &dyn Fn(&mut Words<'_, '_>),
 ) {
-    push_head(cache, out, head);
-    message(out);
-    out.end_line();
+    push_line(cache, out, format, head, &Said::Own(message));
+}
+
+fn push_line(cache: &mut LineCache, out: &mut Out<'_>, format: Format, head: &LineHead<'_>, said: &Said<'_>) {
+    match format {
+        Format::Text => {
+            push_head(cache, out, head);
+            said.push_message(out, push_escaped);
+            out.end_line();
+        }
+        Format::Json => json::push(cache, out, head, said),
+        Format::JsonOtel => json::push_otel(out, head, said),
+        Format::JsonEcs => json::push_ecs(cache, out, head, said),
+        Format::Logfmt => logfmt::push(cache, out, head, said),
+        Format::Console => console::push(cache, out, head, said),
+        Format::Pattern(pattern) => pattern::push(cache, out, pattern, head, said),
+    }
 }
 
 /// The line that tells a sink what it missed while it was suspended.
-pub(crate) fn missed_line(out: &mut Out<'_>, ns: i64, missed: u64) {
+pub(crate) fn missed_line(out: &mut Out<'_>, format: Format, ns: i64, missed: u64) {
     let head =
         LineHead { ns, level: Level::Warn, target: "kakashi", location: None, thread: writer_thread() };
-    notice(&mut LineCache::new(), out, &head, |out| {
-        out.push_str("this sink missed ");
-        out.push_u64(missed);
-        out.push_str(if missed == 1 { " record" } else { " records" });
-        out.push_str(" while it failed");
+    notice(&mut LineCache::new(), out, format, &head, &|words| {
+        words.push_str("this sink missed ");
+        words.push_u64(missed);
+        words.push_str(if missed == 1 { " record" } else { " records" });
+        words.push_str(" while it failed");
     });
 }
 
@@ -105,10 +154,11 @@ pub(crate) fn time(ns: i64) -> String {
     String::from_utf8_lossy(&text).into_owned()
 }
 
+#[cfg(feature = "fuzzing")]
 pub(crate) use timestamp::parse as parse_time;
 
 /// A moment as it stands in a line.
-pub(crate) fn push_time(out: &mut Out<'_>, ns: i64) {
+fn push_time(out: &mut Out<'_>, ns: i64) {
     Timestamp::new().push(out, ns);
 }
 
@@ -178,7 +228,7 @@ fn push_field_name(out: &mut Out<'_>, name: &str) {
 #[inline]
 fn push_value(out: &mut Out<'_>, value: &Value<'_>, push_text: impl Fn(&mut Out<'_>, &[u8])) {
     match *value {
-        Value::Number(text) => out.push(text),
+        Value::Number(text) | Value::Wide(text) | Value::PlainFloat(text) => out.push(text),
         Value::Float(text) => float::push_float(out, text),
         Value::Unsigned(value) => out.push_u64(value),
         Value::Signed(value) => {

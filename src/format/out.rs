@@ -47,7 +47,6 @@ impl<'a> Out<'a> {
     }
 
     /// Whether a push did not fit. From then on the output is full.
-    #[cfg(test)]
     pub(crate) fn overflowed(&self) -> bool {
         self.overflowed
     }
@@ -81,6 +80,61 @@ impl<'a> Out<'a> {
             self.len += 1;
         }
         self.overflowed = false;
+    }
+
+    /// Takes back all but the first `len` bytes, and that something did not fit.
+    pub(super) fn back_to(&mut self, len: usize) {
+        self.len = len.min(self.len);
+        self.overflowed = false;
+    }
+
+    /// Lets `write` append `most` bytes at most. What is written beyond is cut as `whole` says of the bytes that are
+    /// there: how many of them can stay.
+    #[inline]
+    pub(super) fn within(
+        &mut self,
+        most: usize,
+        whole: fn(&[u8]) -> usize,
+        write: impl FnOnce(&mut Out<'_>),
+    ) {
+        if most >= self.remaining() {
+            return write(self);
+        }
+        let (start, end) = (self.len, self.len + most);
+        let mut part = Out::at(&mut self.buf[..end], start);
+        write(&mut part);
+        let (len, overflowed) = (part.len, part.overflowed);
+        self.len = len;
+        if overflowed {
+            self.len = start + whole(&self.buf[start..len]);
+            self.push_str("…");
+        }
+    }
+
+    /// Brings what was appended from `start` on to `width` characters, by `fill` in front of it, behind it or around.
+    pub(super) fn pad(&mut self, start: usize, width: usize, align: Align, fill: char) {
+        let text = self.buf.get(start..self.len).unwrap_or_default();
+        let chars = text.iter().filter(|&&byte| byte & 0xC0 != 0x80).count();
+        let missing = width.saturating_sub(chars);
+        let before = match align {
+            Align::Left => 0,
+            Align::Right => missing,
+            Align::Center => missing / 2,
+        };
+        let mut bytes = [0; 4];
+        let fill = fill.encode_utf8(&mut bytes).as_bytes();
+        let (moved, len) = (before * fill.len(), self.len);
+        // Room for what is to come, in front of which the text then goes.
+        for _ in 0..missing {
+            self.push(fill);
+        }
+        if moved != 0 && !self.overflowed {
+            self.buf.copy_within(start..len, start + moved);
+            self.buf[start..start + moved].chunks_mut(fill.len()).for_each(|to| to.copy_from_slice(fill));
+            self.buf[start + moved + (len - start)..self.len]
+                .chunks_mut(fill.len())
+                .for_each(|to| to.copy_from_slice(fill));
+        }
     }
 
     /// Appends `bytes`, or as many of them as fit.
@@ -210,6 +264,14 @@ impl<'a> Out<'a> {
         self.len += fits;
         self.overflowed = true;
     }
+}
+
+/// Where a text stands in its width.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Align {
+    Left,
+    Right,
+    Center,
 }
 
 /// Writes without a look at the room for each piece: whoever takes it up has asked for all of it.
@@ -392,6 +454,51 @@ mod tests {
             unsafe { out.put_down(pen) };
             prop_assert_eq!(out.bytes(), expected);
             prop_assert!(memory[room..].iter().all(|&byte| byte == 0xAA), "beyond the output");
+        }
+    }
+
+    proptest! {
+        /// As the standard library pads; in any room, the beginning of it, or all that was there before.
+        #[test]
+        fn texts_are_brought_to_a_width(
+            before in "[a-é]{0,5}", text in "[ -é]{0,12}", width in 0_usize..30, wide: bool, room in 0_usize..80,
+        ) {
+            let fill = if wide { 'é' } else { '_' };
+            for (align, sign) in [(Align::Left, '<'), (Align::Right, '>'), (Align::Center, '^')] {
+                let padded = match (sign, wide) {
+                    ('<', false) => format!("{text:_<width$}"),
+                    ('<', true) => format!("{text:é<width$}"),
+                    ('>', false) => format!("{text:_>width$}"),
+                    ('>', true) => format!("{text:é>width$}"),
+                    (_, false) => format!("{text:_^width$}"),
+                    (_, true) => format!("{text:é^width$}"),
+                };
+                let mut buf = vec![0xAA; room];
+                let mut out = Out::new(&mut buf);
+                out.push_str(&before);
+                let start = out.len();
+                out.push_str(&text);
+                out.pad(start, width, align, fill);
+                let whole = format!("{before}{padded}");
+                prop_assert_eq!(out.overflowed(), whole.len() > room);
+                if whole.len() <= room {
+                    prop_assert_eq!(out.bytes(), whole.as_bytes());
+                }
+            }
+        }
+
+        /// What is cut ends as it is told to.
+        #[test]
+        fn a_part_has_no_more_than_its_room(text in "[a-z]{0,20}", most in 0_usize..25, room in 0_usize..60) {
+            let mut buf = vec![0xAA; room];
+            let mut out = Out::new(&mut buf);
+            out.within(most, |bytes| bytes.len() / 2, |out| out.push_str(&text));
+            let expected = if text.len() <= most || most >= room {
+                text.clone()
+            } else {
+                format!("{}…", &text[..most / 2])
+            };
+            prop_assert_eq!(out.bytes(), &expected.as_bytes()[..expected.len().min(room)]);
         }
     }
 

@@ -181,7 +181,7 @@ impl Plans {
             }
             return;
         }
-        super::record(cache, out, &head(), callsite.statement(), record, false);
+        super::text(cache, out, &head(), callsite.statement(), record, false);
     }
 }
 

@@ -67,6 +67,13 @@ impl Timestamp {
         out.push(&nanos);
     }
 
+    /// Appends the time of day to the millisecond, `11:54:34.123`.
+    pub(super) fn push_clock(&mut self, out: &mut Out, unix_ns: i64) {
+        let (second, [millis, ..]) = self.parts(unix_ns);
+        out.push(&second[11..]);
+        out.push(&millis[..3]);
+    }
+
     /// The same in parts, for who writes them where they belong: the text of the second, then three times three digits
     /// with a `Z` behind, over which the next ones go.
     #[inline(always)]

@@ -207,7 +207,7 @@ fn shown(callsite: &Callsite, bytes: &[u8], head: &LineHead<'_>) -> String {
     let names = statement.fields.iter().map(|field| field.name.len());
     buffer.resize(buffer.len() + 4 * (text + literals.sum::<usize>() + names.sum::<usize>()), 0);
     let render = |out: &mut Out<'_>| {
-        format::record(&mut LineCache::new(), out, head, statement, &record, false);
+        format::record(&mut LineCache::new(), out, format::Format::Text, head, statement, &record, false);
         out.len()
     };
     let len = render(&mut Out::new(&mut buffer));

@@ -2,6 +2,7 @@
 //! that panic when a promise is broken. `fuzz/README.md` says which promises, and how to run them.
 
 mod input;
+mod json;
 mod lent;
 mod line;
 mod policies;
@@ -13,6 +14,7 @@ mod text;
 mod told;
 
 pub use crate::blackbox::fuzz::black_box;
+pub use json::json;
 pub use line::{REPLAYED, line, replayed};
 pub use policies::policies;
 pub use render::{decode, escape, float, tags};
@@ -23,11 +25,12 @@ pub use round_trip::round_trip;
 pub type Target = fn(&[u8]);
 
 /// Each target of the library by the name of its corpus.
-pub const TARGETS: [(&str, Target); 8] = [
+pub const TARGETS: [(&str, Target); 9] = [
     ("black_box", black_box),
     ("decode", decode),
     ("escape", escape),
     ("float", float),
+    ("json", json),
     ("line", line),
     ("policies", policies),
     ("rings", rings),

@@ -40,7 +40,7 @@ static CALLSITES: [Callsite; 6] = {
 };
 
 /// The message of a text, and the same as a field.
-static TEXT: Callsite = Callsite::new(
+pub(super) static TEXT: Callsite = Callsite::new(
     Level::Info,
     false,
     "fuzz",
@@ -53,7 +53,7 @@ static TEXT: Callsite = Callsite::new(
 );
 
 /// Bytes behind the room of a line, which stay as they are.
-const GUARD: [u8; 64] = [0xA5; 64];
+pub(super) const GUARD: [u8; 64] = [0xA5; 64];
 
 /// A record as a line in `room` bytes.
 fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> String {
@@ -70,7 +70,15 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
         thread,
     };
     let mut out = Out::new(&mut buffer[..room]);
-    format::record(&mut LineCache::new(), &mut out, &head, callsite.statement(), &record, shared);
+    format::record(
+        &mut LineCache::new(),
+        &mut out,
+        format::Format::Text,
+        &head,
+        callsite.statement(),
+        &record,
+        shared,
+    );
     let len = out.len();
     assert_eq!(buffer[room..], GUARD, "a line stays in its room");
     buffer.truncate(len);
@@ -106,7 +114,7 @@ fn render(callsite: &Callsite, bytes: &[u8], shared: bool) -> String {
 }
 
 /// The statement that an input of `decode` chooses, whether its record is a shared lane's, and the record.
-fn choice(bytes: &[u8]) -> Option<(&'static Callsite, bool, &[u8])> {
+pub(super) fn choice(bytes: &[u8]) -> Option<(&'static Callsite, bool, &[u8])> {
     let (&choice, record) = bytes.split_first()?;
     Some((&CALLSITES[choice as usize % CALLSITES.len()], choice & 0x80 != 0, record))
 }
@@ -133,7 +141,7 @@ fn message(line: &str) -> &str {
 }
 
 /// A record of one value: the frame word, the tick, the meta, the cell, the text.
-fn record_of(kind: Kind, preformatted: bool, len: u8, cell: &[u8], text: &[u8]) -> Vec<u8> {
+pub(super) fn record_of(kind: Kind, preformatted: bool, len: u8, cell: &[u8], text: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0; HEADER];
     bytes.extend_from_slice(&meta(kind, preformatted, len).to_le_bytes());
     bytes.resize(HEADER + metas(1), 0);

@@ -180,7 +180,15 @@ impl<C: ChannelSpec> Lane<C> {
         self.room.resize(self.room.len().max(wide + PEN + 8192), 0);
         for (room, for_plan) in [(wide, wide), (wide, wide), (expected.len(), expected.len() + PEN + 4096)] {
             let mut out = Out::new(&mut self.room[..room]);
-            format::record(&mut self.cache, &mut out, &head, callsite.statement(), &record, self.shared);
+            format::record(
+                &mut self.cache,
+                &mut out,
+                format::Format::Text,
+                &head,
+                callsite.statement(),
+                &record,
+                self.shared,
+            );
             let len = out.len();
             assert_eq!(String::from_utf8_lossy(&self.room[..len]), expected);
             if !self.shared {

@@ -17,6 +17,7 @@ pub use memory::MemorySink;
 pub use retry::Retry;
 pub use rotation::{Period, Retention, Rotation};
 
+use crate::format::Format;
 use crate::level::LevelFilter;
 
 /// What tells two sinks on the same file: compared by `start()`.
@@ -150,23 +151,15 @@ pub(crate) fn is_permanent(error: &io::Error) -> bool {
 pub(crate) struct Target<'a> {
     pub(crate) sink: &'a mut dyn Sink,
     pub(crate) level: LevelFilter,
+    pub(crate) format: Format,
     pub(crate) name: &'a str,
-}
-
-/// How a sink writes its lines.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub enum Format {
-    /// `2026-11-23T11:54:34.123456789Z INFO  orders src/fill.rs:42 [matcher-1] filled 7 @ 101.25 user_id=123`
-    #[default]
-    Text,
 }
 
 /// What one sink gets, and how. Made by `default()` and changed by its methods.
 ///
 /// ```
-/// use kakashi::{LevelFilter, SinkOptions};
-/// let errors = SinkOptions::default().level(LevelFilter::Error);
+/// use kakashi::{Format, LevelFilter, SinkOptions};
+/// let errors = SinkOptions::default().level(LevelFilter::Error).format(Format::Json);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

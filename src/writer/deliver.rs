@@ -17,11 +17,11 @@ use std::time::{Duration, Instant};
 use super::outlet::{Life, Outlet, panic_error};
 use super::tenure;
 use crate::error::{BackendError, Failure};
-use crate::format::Out;
+use crate::format::{Format, Out};
+use crate::journal::MAX_SINKS;
 use crate::level::{Level, LevelFilter};
 use crate::region;
-use crate::sink::Retry;
-use crate::sink::reopens;
+use crate::sink::{Retry, SinkOptions, reopens};
 use crate::sync::{Ordering, add_owned};
 
 /// What the program is told of errors.
@@ -91,12 +91,14 @@ impl Outlets {
             outlet.staging = unsafe { region::staging(at) };
             outlet.entry = region::sink_entry(at);
             if let Some(entry) = outlet.entry {
-                entry.open(outlet.options.level as u32, outlet.name.as_bytes());
+                let SinkOptions { level, format } = outlet.options;
+                entry.note_format(format.code(), format.pattern_text().as_bytes());
+                entry.open(level as u32, outlet.name.as_bytes());
                 outlet.note_place();
             }
             if outlet.life != Life::Retired {
                 let descriptor = outlet.sink.descriptor();
-                tenure::SINKS[at].open(descriptor, outlet.options.level, outlet.staging);
+                tenure::SINKS[at].open(descriptor, outlet.options, outlet.staging);
             }
             outlet.staged = 0;
             outlet.taken = 0;
@@ -104,7 +106,7 @@ impl Outlets {
             outlet.next_try = None;
             outlet.missed = 0;
             if outlet.life == Life::Suspended {
-                outlet.life = Life::Live;
+                outlet.lives(Life::Live);
             }
         }
         // What an earlier writer rendered and left behind has no sink any more.
@@ -164,11 +166,12 @@ impl Outlets {
             .unwrap_or(self.records as usize)
     }
 
-    /// The only sink's room, and the records that it wants; `None` when there are several, or it is not alive.
+    /// The only sink's room, and the records that it wants; `None` when there are several, it is not alive, or its lines
+    /// are no text.
     #[inline]
     pub(crate) fn only(&mut self) -> Option<(LevelFilter, Out<'_>)> {
         match &mut *self.all {
-            [only] if only.is_live() => Some((only.options.level, Out::at(only.staging, only.staged))),
+            [only] if only.takes_rows => Some((only.options.level, Out::at(only.staging, only.staged))),
             _ => None,
         }
     }
@@ -182,15 +185,15 @@ impl Outlets {
         }
     }
 
-    /// Renders a line once and stages it for every sink that wants it.
+    /// Renders a line once per format and stages it for every sink that wants it.
     #[inline(always)]
-    pub(crate) fn render(&mut self, level: Level, render: impl FnOnce(&mut Out<'_>)) {
+    pub(crate) fn render(&mut self, level: Level, mut render: impl FnMut(Format, &mut Out<'_>)) {
         if let [only] = &mut *self.all
             && only.is_live()
         {
             if only.options.level.allows(level) {
                 let mut out = Out::at(only.staging, only.staged);
-                render(&mut out);
+                render(only.options.format, &mut out);
                 only.staged = out.len();
             }
             return;
@@ -198,9 +201,9 @@ impl Outlets {
         self.render_for_many(level, render);
     }
 
-    fn render_for_many(&mut self, level: Level, render: impl FnOnce(&mut Out<'_>)) {
-        let mut render = Some(render);
-        let mut rendered: Option<(usize, usize, usize)> = None;
+    fn render_for_many(&mut self, level: Level, mut render: impl FnMut(Format, &mut Out<'_>)) {
+        // By sink: where the line lies in its staging.
+        let mut rendered: [Option<(usize, usize)>; MAX_SINKS] = [None; MAX_SINKS];
         for at in 0..self.all.len() {
             let outlet = &mut self.all[at];
             if !outlet.wants(level) {
@@ -213,19 +216,19 @@ impl Outlets {
                 }
                 continue;
             }
-            if let Some(render) = render.take() {
-                let start = outlet.staged;
-                let mut out = Out::at(outlet.staging, start);
-                render(&mut out);
-                outlet.staged = out.len();
-                rendered = Some((at, start, outlet.staged));
-            } else if let Some((first, start, end)) = rendered {
-                let (before, rest) = self.all.split_at_mut(at);
-                let (from, to) = (&before[first], &mut rest[0]);
-                let mut out = Out::at(to.staging, to.staged);
-                out.push(&from.staging[start..end]);
-                to.staged = out.len();
+            let format = outlet.options.format;
+            let (before, rest) = self.all.split_at_mut(at);
+            let Some(outlet) = rest.first_mut() else { return };
+            let start = outlet.staged;
+            let mut out = Out::at(outlet.staging, start);
+            let mut others = before.iter().zip(rendered);
+            let same = others.find(|(other, line)| line.is_some() && other.options.format == format);
+            match same {
+                Some((other, Some((from, to)))) => out.push(&other.staging[from..to]),
+                _ => render(format, &mut out),
             }
+            outlet.staged = out.len();
+            rendered[at] = Some((start, outlet.staged));
         }
     }
 
@@ -260,7 +263,7 @@ impl Outlets {
             let outlet = &mut self.all[at];
             if outlet.life == Life::Suspended && alone {
                 // The last one alive has gone: this one is waited for again.
-                outlet.life = Life::Live;
+                outlet.lives(Life::Live);
             }
             if outlet.life == Life::Retired {
                 continue;

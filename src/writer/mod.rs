@@ -33,7 +33,7 @@ pub(crate) use rescue::{prepare as prepare_rescue, rescue};
 
 use crate::callsite::Callsite;
 use crate::clock::{self, Anchor};
-use crate::format::{self, LineHead};
+use crate::format::{self, Format, LineHead};
 use crate::futex::{self, Held, Lock};
 use crate::gate;
 use crate::level::Level;
@@ -51,10 +51,11 @@ const NOTICE_EVERY_US: u64 = 10_000;
 const BATCH_BYTES: usize = 128 * 1024;
 
 /// Behind a full batch there is room for the longest line: a record whose every byte is escaped, a
-/// template of 16 KiB likewise, floats written out, and 64 KiB for names, which come from the program.
+/// template of 16 KiB likewise, floats written out, and 64 KiB for names, which come from the program. Formats that write
+/// a value in the message and once more see to it themselves that a line fits (`format/keys.rs`).
 const _: () = assert!(
     region::STAGING_BYTES - BATCH_BYTES
-        >= (crate::channel::MAX_RECORD_BYTES + (16 << 10)) * format::MAX_EXPANSION + (32 * 400) + (64 << 10)
+        >= (crate::channel::MAX_RECORD_BYTES + (16 << 10)) * format::JSON_EXPANSION + (32 * 400) + (64 << 10)
 );
 
 /// How the writer passes the time when there is nothing to do.
@@ -360,9 +361,9 @@ impl Writer {
                     thread: if shared { record.thread() } else { *thread },
                 };
                 let cache = &mut self.line;
-                sinks.render(level, |out| match shared {
-                    false => plans.record(cache, out, ns, callsite, &record, head),
-                    true => format::record(cache, out, &head(), callsite.statement(), &record, true),
+                sinks.render(level, |format, out| match (format, shared) {
+                    (Format::Text, false) => plans.record(cache, out, ns, callsite, &record, head),
+                    _ => format::record(cache, out, format, &head(), callsite.statement(), &record, shared),
                 });
             } else {
                 // Cannot come from this program; said rather than left out.

@@ -3,7 +3,7 @@
 
 use super::deliver::Outlets;
 use super::{Writer, lanes::Dropped};
-use crate::format::{self, Out};
+use crate::format::{self, Words};
 use crate::lane::{CAUSES, Cause};
 use crate::level::Level;
 use crate::region;
@@ -25,26 +25,26 @@ impl Writer {
     #[cold]
     fn tell_dropped(&mut self, sinks: &mut Outlets, dropped: &Dropped) {
         let (from, to) = (self.anchor.unix_ns(dropped.from), self.anchor.unix_ns(dropped.to));
-        self.notice(sinks, Level::Warn, |out| {
-            out.push_str("dropped ");
-            out.push_u64(dropped.count());
-            out.push_str(if dropped.count() == 1 { " record" } else { " records" });
+        self.notice(sinks, Level::Warn, &|words| {
+            words.push_str("dropped ");
+            words.push_u64(dropped.count());
+            words.push_str(if dropped.count() == 1 { " record" } else { " records" });
             if dropped.shared {
-                out.push_str(" of threads without a lane");
+                words.push_str(" of threads without a lane");
             } else {
-                out.push_str(" of thread ");
-                format::push_escaped(out, dropped.thread.name());
-                out.push_str(" (");
-                out.push_u64(dropped.thread.tid as u64);
-                out.push_str(")");
+                words.push_str(" of thread ");
+                words.push_bytes(dropped.thread.name());
+                words.push_str(" (");
+                words.push_u64(dropped.thread.tid as u64);
+                words.push_str(")");
             }
-            out.push_str(" in channel ");
-            out.push_str(dropped.channel);
-            push_causes(out, &dropped.causes);
-            out.push_str(" from ");
-            format::push_time(out, from);
-            out.push_str(" to ");
-            format::push_time(out, to);
+            words.push_str(" in channel ");
+            words.push_str(dropped.channel);
+            push_causes(words, &dropped.causes);
+            words.push_str(" from ");
+            words.push_time(from);
+            words.push_str(" to ");
+            words.push_time(to);
         });
     }
 
@@ -64,12 +64,12 @@ impl Writer {
         if count == 0 {
             return false;
         }
-        self.notice(sinks, Level::Warn, |out| {
-            out.push_str("dropped ");
-            out.push_u64(count);
-            out.push_str(if count == 1 { " record" } else { " records" });
-            out.push_str(" of threads without a lane");
-            push_causes(out, &new);
+        self.notice(sinks, Level::Warn, &|words| {
+            words.push_str("dropped ");
+            words.push_u64(count);
+            words.push_str(if count == 1 { " record" } else { " records" });
+            words.push_str(" of threads without a lane");
+            push_causes(words, &new);
         });
         true
     }
@@ -78,29 +78,29 @@ impl Writer {
     #[cold]
     pub(super) fn tell_damaged(&mut self, sinks: &mut Outlets, lane: usize) {
         let thread = self.lanes.thread(lane);
-        self.notice(sinks, Level::Error, |out| {
-            out.push_str("a damaged record of thread ");
-            format::push_escaped(out, thread.name());
-            out.push_str(": it names no log statement of this program");
+        self.notice(sinks, Level::Error, &|words| {
+            words.push_str("a damaged record of thread ");
+            words.push_bytes(thread.name());
+            words.push_str(": it names no log statement of this program");
         });
     }
 
-    pub(super) fn notice(&mut self, sinks: &mut Outlets, level: Level, message: impl FnOnce(&mut Out<'_>)) {
+    pub(super) fn notice(&mut self, sinks: &mut Outlets, level: Level, message: &dyn Fn(&mut Words<'_, '_>)) {
         let head = self.notice_head(level);
         let line = &mut self.line;
-        sinks.render(level, |out| format::notice(line, out, &head, message));
+        sinks.render(level, |format, out| format::notice(line, out, format, &head, message));
         add_owned(&region::totals().notices, 1);
     }
 }
 
-fn push_causes(out: &mut Out<'_>, causes: &[u64; CAUSES]) {
-    out.push_str(":");
+fn push_causes(words: &mut Words<'_, '_>, causes: &[u64; CAUSES]) {
+    words.push_str(":");
     for (cause, &count) in Cause::ALL.iter().zip(causes) {
         if count != 0 {
-            out.push_str(" ");
-            out.push_str(cause.as_str());
-            out.push_str("=");
-            out.push_u64(count);
+            words.push_str(" ");
+            words.push_str(cause.as_str());
+            words.push_str("=");
+            words.push_u64(count);
         }
     }
 }

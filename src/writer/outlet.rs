@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::deliver::Config;
 use super::tenure;
 use crate::error::{BackendError, Failure};
-use crate::format::Out;
+use crate::format::{Format, Out};
 use crate::journal::SinkEntry;
 use crate::level::Level;
 use crate::region;
@@ -39,6 +39,8 @@ pub(crate) struct Outlet {
     pub(super) staged: usize,
     pub(super) taken: usize,
     pub(super) life: Life,
+    /// It is alive, and its lines are text: what rows are rendered for.
+    pub(super) takes_rows: bool,
     pub(super) failing_since: Option<Instant>,
     pub(super) next_try: Option<Instant>,
     pub(super) pause: Duration,
@@ -59,6 +61,7 @@ impl Outlet {
             staged: 0,
             taken: 0,
             life: Life::Live,
+            takes_rows: options.format == Format::Text,
             failing_since: None,
             next_try: None,
             pause: Duration::ZERO,
@@ -69,7 +72,13 @@ impl Outlet {
 
     /// Its sink, for who has something for it before the writer runs.
     pub(crate) fn target(&mut self) -> Target<'_> {
-        Target { sink: &mut *self.sink, level: self.options.level, name: &self.name }
+        let SinkOptions { level, format } = self.options;
+        Target { sink: &mut *self.sink, level, format, name: &self.name }
+    }
+
+    pub(super) fn lives(&mut self, life: Life) {
+        self.life = life;
+        self.takes_rows = life == Life::Live && self.options.format == Format::Text;
     }
 
     pub(super) fn is_live(&self) -> bool {
@@ -189,7 +198,7 @@ impl Outlet {
         self.last_error = Some(Failure::new(&self.name, error));
         if self.is_live() {
             if !alone && now.duration_since(since) >= config.retry.limit {
-                self.life = Life::Suspended;
+                self.lives(Life::Suspended);
                 config.tell(&BackendError::Suspended {
                     sink: &self.name,
                     error,
@@ -213,7 +222,7 @@ impl Outlet {
 
     /// It has taken what it was given before it was suspended: it is told what it missed.
     pub(super) fn resume(&mut self, config: &Config) {
-        self.life = Life::Live;
+        self.lives(Life::Live);
         self.staged = 0;
         self.taken = 0;
         config.tell(&BackendError::Resumed { sink: &self.name, missed: self.missed });
@@ -221,7 +230,7 @@ impl Outlet {
             return;
         }
         let mut out = Out::at(self.staging, 0);
-        crate::format::missed_line(&mut out, crate::clock::wall_ns(), self.missed);
+        crate::format::missed_line(&mut out, self.options.format, crate::clock::wall_ns(), self.missed);
         self.staged = out.len();
         tenure::SINKS[self.at].stage(self.staged);
         self.missed = 0;
@@ -234,7 +243,7 @@ impl Outlet {
 
     pub(super) fn retire(&mut self, config: &Config, error: io::Error) {
         add_owned(&region::totals().sink_errors, 1);
-        self.life = Life::Retired;
+        self.lives(Life::Retired);
         tenure::SINKS[self.at].close();
         self.staged = 0;
         self.taken = 0;

@@ -14,7 +14,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::{Outlets, Writer};
-use crate::format::{self, Out};
+use crate::format::Words;
 use crate::futex;
 use crate::gate;
 use crate::lane::ThreadId;
@@ -46,25 +46,25 @@ impl CrashCause {
     }
 
     /// `SIGSEGV in thread matcher-1 (123): `
-    pub(super) fn push(&self, out: &mut Out<'_>) {
+    pub(super) fn push(&self, words: &mut Words<'_, '_>) {
         match self.signal {
-            libc::SIGSEGV => out.push_str("SIGSEGV"),
-            libc::SIGBUS => out.push_str("SIGBUS"),
-            libc::SIGILL => out.push_str("SIGILL"),
-            libc::SIGFPE => out.push_str("SIGFPE"),
-            libc::SIGABRT => out.push_str("SIGABRT"),
-            libc::SIGTERM => out.push_str("SIGTERM"),
-            libc::SIGINT => out.push_str("SIGINT"),
+            libc::SIGSEGV => words.push_str("SIGSEGV"),
+            libc::SIGBUS => words.push_str("SIGBUS"),
+            libc::SIGILL => words.push_str("SIGILL"),
+            libc::SIGFPE => words.push_str("SIGFPE"),
+            libc::SIGABRT => words.push_str("SIGABRT"),
+            libc::SIGTERM => words.push_str("SIGTERM"),
+            libc::SIGINT => words.push_str("SIGINT"),
             other => {
-                out.push_str("signal ");
-                out.push_u64(other as u64);
+                words.push_str("signal ");
+                words.push_u64(other as u64);
             }
         }
-        out.push_str(" in thread ");
-        format::push_escaped(out, self.thread.name());
-        out.push_str(" (");
-        out.push_u64(self.thread.tid.into());
-        out.push_str("): ");
+        words.push_str(" in thread ");
+        words.push_bytes(self.thread.name());
+        words.push_str(" (");
+        words.push_u64(self.thread.tid.into());
+        words.push_str("): ");
     }
 }
 
@@ -121,9 +121,9 @@ impl Writer {
         if !self.crash.told {
             self.crash.told = true;
             let cause = CrashCause::noted();
-            self.notice(sinks, Level::Error, |out| {
-                cause.push(out);
-                out.push_str("every record logged before it is written");
+            self.notice(sinks, Level::Error, &|words| {
+                cause.push(words);
+                words.push_str("every record logged before it is written");
             });
             self.seal(sinks);
             sinks.deliver();

@@ -17,7 +17,7 @@ use super::tenure::{self, Taken};
 use crate::callsite::Callsite;
 use crate::channel::{AnyChannel, MAX_RECORD_BYTES, channels, is_default, lane_indices};
 use crate::clock;
-use crate::format::{self, LineCache, LineHead, Out};
+use crate::format::{self, Format, LineCache, LineHead, Out};
 use crate::journal::MAX_SINKS;
 use crate::lane::LaneRef;
 use crate::level::Level;
@@ -56,8 +56,8 @@ struct Rescue {
     places: Vec<Place>,
     copy: Box<[u64]>,
     text: Box<[u8]>,
-    /// Where each line in `text` ends, and its level.
-    lines: Vec<(usize, Level)>,
+    /// Where each line in `text` ends, its level and its format.
+    lines: Vec<(usize, Level, Format)>,
 }
 
 static RESCUE: AtomicPtr<Rescue> = AtomicPtr::new(core::ptr::null_mut());
@@ -105,15 +105,19 @@ pub(crate) fn rescue(taken: Taken, cause: &CrashCause) {
         location: None,
         thread: format::writer_thread(),
     };
-    let mut out = Out::new(&mut rescue.text);
-    format::notice(&mut LineCache::new(), &mut out, &head, |out| {
-        cause.push(out);
-        out.push_str(if taken.writer { "the writer did not answer; " } else { "no writer ran; " });
-        out.push_u64(records);
-        out.push_str(if records == 1 { " record" } else { " records" });
-        out.push_str(" written by the crash handler");
-    });
-    rescue.lines.push((out.len(), Level::Error));
+    let mut used = 0;
+    for format in outputs.formats() {
+        let mut out = Out::at(&mut rescue.text, used);
+        format::notice(&mut LineCache::new(), &mut out, format, &head, &|words| {
+            cause.push(words);
+            words.push_str(if taken.writer { "the writer did not answer; " } else { "no writer ran; " });
+            words.push_u64(records);
+            words.push_str(if records == 1 { " record" } else { " records" });
+            words.push_str(" written by the crash handler");
+        });
+        used = out.len();
+        rescue.lines.push((used, Level::Error, format));
+    }
     rescue.flush(&mut outputs);
     region::totals().notices.fetch_add(1, Ordering::Relaxed);
 }
@@ -136,16 +140,11 @@ impl Rescue {
         let (tick, ns) = (clock::now(), clock::wall_ns());
         let mut cache = LineCache::new();
         let mut records = 0;
-        let mut used = 0;
         while let Some(oldest) = self.oldest() {
-            used = self.render(oldest, &mut cache, used, |record_tick| {
+            self.render(oldest, &mut cache, outputs, |record_tick| {
                 if record_tick == 0 { ns } else { clock::unix_ns_near(record_tick, tick, ns) }
             });
             records += 1;
-            if used >= BATCH_BYTES || self.lines.len() >= BATCH_LINES {
-                self.flush(outputs);
-                used = 0;
-            }
         }
         self.flush(outputs);
         records
@@ -156,16 +155,16 @@ impl Rescue {
         ticks.min().map(|(_, at)| at)
     }
 
-    /// Renders the next record of a place behind the first `used` bytes, and says how many they are then.
-    fn render(&mut self, at: usize, cache: &mut LineCache, used: usize, time: impl Fn(u64) -> i64) -> usize {
-        let Some(place) = self.places.get_mut(at) else { return used };
+    /// Renders the next record of a place in each format that is wanted, and writes the lines when there are enough.
+    fn render(&mut self, at: usize, cache: &mut LineCache, outputs: &mut Outputs, time: impl Fn(u64) -> i64) {
+        let Some(place) = self.places.get_mut(at) else { return };
         // SAFETY: as in `look`.
         let found = unsafe { place.lane.ring.peek(place.at, place.until, &mut self.copy) };
         let tick = place.tick.unwrap_or(0);
         let Some(found) = found else {
             // Evicted meanwhile.
             place.tick = None;
-            return used;
+            return;
         };
         place.at = found.next;
         place.look();
@@ -175,7 +174,7 @@ impl Rescue {
         // SAFETY: any words are bytes.
         let bytes = unsafe { core::slice::from_raw_parts(words.as_ptr().cast(), size_of_val(words)) };
         let record = Record::new(bytes);
-        let Some(callsite) = Callsite::from_id(record.callsite) else { return used };
+        let Some(callsite) = Callsite::from_id(record.callsite) else { return };
         let head = LineHead {
             ns: time(tick),
             level: callsite.level(),
@@ -183,34 +182,46 @@ impl Rescue {
             location: Some((callsite.file(), callsite.line())),
             thread: if shared { record.thread() } else { thread },
         };
-        let mut out = Out::at(&mut self.text, used);
-        format::record(cache, &mut out, &head, callsite.statement(), &record, shared);
-        let end = out.len();
-        self.lines.push((end, head.level));
-        end
+        for format in outputs.formats() {
+            let used = self.lines.last().map_or(0, |line| line.0);
+            let mut out = Out::at(&mut self.text, used);
+            format::record(cache, &mut out, format, &head, callsite.statement(), &record, shared);
+            let used = out.len();
+            self.lines.push((used, head.level, format));
+            if used >= BATCH_BYTES || self.lines.len() >= BATCH_LINES {
+                Self::write(&self.text, &mut self.lines, outputs);
+            }
+        }
+    }
+
+    fn flush(&mut self, outputs: &mut Outputs) {
+        Self::write(&self.text, &mut self.lines, outputs);
     }
 
     /// Writes the lines to every descriptor that wants them.
-    fn flush(&mut self, outputs: &mut Outputs) {
+    fn write(text: &[u8], lines: &mut Vec<(usize, Level, Format)>, outputs: &mut Outputs) {
         for at in 0..tenure::SINKS.len() {
+            let Some(own) = outputs.formats[at] else { continue };
             // As many lines at a time as the sink wants in a row.
             let (mut start, mut end) = (0, 0);
-            for &(line_end, level) in &self.lines {
-                if !tenure::SINKS[at].wants(level) {
-                    outputs.write(at, self.text.get(start..end).unwrap_or_default());
+            for &(line_end, level, format) in &*lines {
+                if !(format == own && tenure::SINKS[at].wants(level)) {
+                    outputs.write(at, text.get(start..end).unwrap_or_default());
                     start = line_end;
                 }
                 end = line_end;
             }
-            outputs.write(at, self.text.get(start..end).unwrap_or_default());
+            outputs.write(at, text.get(start..end).unwrap_or_default());
         }
-        self.lines.clear();
+        lines.clear();
     }
 }
 
 /// The sinks' descriptors, and whether they still take something.
 struct Outputs {
     dead: [bool; MAX_SINKS],
+    /// Those of the sinks that have a descriptor.
+    formats: [Option<Format>; MAX_SINKS],
     deadline: Option<Instant>,
 }
 
@@ -219,7 +230,14 @@ const PIPE_BYTES: usize = 4096;
 
 impl Outputs {
     fn new(deadline: Option<Instant>) -> Self {
-        Outputs { dead: [false; MAX_SINKS], deadline }
+        let formats = tenure::SINKS.each_ref().map(|sink| sink.descriptor().map(|_| sink.format()));
+        Outputs { dead: [false; MAX_SINKS], formats, deadline }
+    }
+
+    /// Each format that any of them has, once.
+    fn formats(&self) -> impl Iterator<Item = Format> + use<> {
+        let all = self.formats;
+        (0..MAX_SINKS).filter_map(move |at| all[at].filter(|_| !all[..at].contains(&all[at])))
     }
 
     fn write(&mut self, sink: usize, mut bytes: &[u8]) {

@@ -4,10 +4,12 @@
 
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
+use crate::format::Format;
 use crate::futex;
 use crate::journal::MAX_SINKS;
 use crate::level::{Level, LevelFilter};
 use crate::ownership::{ABSENT, MOVING, OWN, Ownership, TAKEN, WRITING};
+use crate::sink::SinkOptions;
 
 pub(crate) use crate::ownership::Taken;
 
@@ -104,6 +106,8 @@ pub(super) struct Noted {
     /// -1: none that a handler could write to.
     descriptor: AtomicI32,
     level: AtomicU8,
+    /// A `Format` as a number.
+    format: AtomicU32,
     staging: AtomicPtr<u8>,
     staged: AtomicUsize,
     taken: AtomicUsize,
@@ -115,6 +119,7 @@ pub(super) static SINKS: [Noted; MAX_SINKS] = [const {
     Noted {
         descriptor: AtomicI32::new(-1),
         level: AtomicU8::new(0),
+        format: AtomicU32::new(0),
         staging: AtomicPtr::new(core::ptr::null_mut()),
         staged: AtomicUsize::new(0),
         taken: AtomicUsize::new(0),
@@ -124,10 +129,11 @@ pub(super) static SINKS: [Noted; MAX_SINKS] = [const {
 
 impl Noted {
     /// A sink begins, with nothing staged.
-    pub(super) fn open(&self, descriptor: Option<i32>, level: LevelFilter, staging: &mut [u8]) {
+    pub(super) fn open(&self, descriptor: Option<i32>, options: SinkOptions, staging: &mut [u8]) {
         self.stage(0);
         self.staging.store(staging.as_mut_ptr(), Ordering::Relaxed);
-        self.level.store(level as u8, Ordering::Relaxed);
+        self.level.store(options.level as u8, Ordering::Relaxed);
+        self.format.store(options.format.word(), Ordering::Relaxed);
         self.descriptor.store(descriptor.unwrap_or(-1), Ordering::Release);
     }
 
@@ -170,6 +176,10 @@ impl Noted {
         LevelFilter::from_u8(self.level.load(Ordering::Relaxed)).allows(level)
     }
 
+    pub(super) fn format(&self) -> Format {
+        Format::of_word(self.format.load(Ordering::Relaxed))
+    }
+
     /// The handler's: the staged bytes that were not taken, by where they begin and how many they are.
     pub(super) fn rest(&self, taken: Taken) -> (*const u8, usize) {
         let load = |word: &AtomicUsize| word.load(Ordering::Relaxed);
@@ -190,7 +200,8 @@ mod tests {
     fn what_is_rendered_counts_when_slots_are_given_back() {
         let mut staging = [0; 64];
         let sink = &SINKS[MAX_SINKS - 1];
-        sink.open(Some(1), LevelFilter::Warn, &mut staging);
+        let options = SinkOptions::default().level(LevelFilter::Warn).format(Format::Json);
+        sink.open(Some(1), options, &mut staging);
         let rest = |moving| sink.rest(Taken { moving, writer: true });
         let from = |at: usize, len| (staging.as_ptr().wrapping_add(at), len);
         assert_eq!(rest(false).1, 0);
@@ -204,7 +215,7 @@ mod tests {
         // The logger's own lines, staged later than what was noted.
         sink.took(50);
         assert_eq!(rest(false).1, 0);
-        assert!(sink.wants(Level::Error) && !sink.wants(Level::Info));
+        assert!(sink.wants(Level::Error) && !sink.wants(Level::Info) && sink.format() == Format::Json);
         sink.close();
         assert_eq!(sink.descriptor(), None);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::builder::OsStringValueParser;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
-use kakashi::LevelFilter;
+use kakashi::{Format, LevelFilter};
 
 /// What is to be done with a box.
 pub enum BoxCommand {
@@ -21,6 +21,8 @@ pub struct Recover {
     pub path: PathBuf,
     pub out: Option<PathBuf>,
     pub complete: bool,
+    /// Of what is printed; the sinks' own when there is none.
+    pub format: Option<Format>,
 }
 
 pub struct Top {
@@ -55,6 +57,7 @@ pub fn parse(name: &str, matches: &ArgMatches) -> BoxCommand {
             path: matches.get_one::<PathBuf>("path").cloned().unwrap_or_default(),
             out: matches.get_one("out").cloned(),
             complete: matches.get_flag("complete"),
+            format: matches.get_one("format").copied(),
         }),
         "stat" => BoxCommand::Stat { target: target(), json: matches.get_flag("json") },
         "top" => BoxCommand::Top(Top {
@@ -112,9 +115,18 @@ fn recover() -> Command {
                 .conflicts_with("complete")
                 .help("Writes them to FILE, which must be new [default: standard output]"),
         )
+        .arg(
+            Arg::new("format")
+                .long("format")
+                .value_name("FORMAT")
+                .value_parser(format)
+                .conflicts_with("complete")
+                .help("Prints text, json, json-otel, json-ecs, logfmt or console lines [default: those of the log]"),
+        )
         .arg(flag("complete", "Completes the log files of the process instead, each record exactly once"))
         .after_help(
-            "Printing changes nothing. What was found is told on standard error, and the box stays where it is.\n\
+            "The log's own format is that of its sinks, or text if they have several.\n\
+             Printing changes nothing. What was found is told on standard error, and the box stays where it is.\n\
              The next start of the program on the same path completes its log by itself.",
         )
 }
@@ -177,6 +189,18 @@ fn tail() -> Command {
 fn seconds(text: &str) -> Result<Duration, String> {
     let seconds = text.parse().ok().filter(|seconds| (0.05..=3600.0).contains(seconds));
     seconds.map(Duration::from_secs_f64).ok_or_else(|| "seconds from 0.05 to 3600 are expected".to_owned())
+}
+
+fn format(text: &str) -> Result<Format, String> {
+    Ok(match text {
+        "text" => Format::Text,
+        "json" => Format::Json,
+        "json-otel" => Format::JsonOtel,
+        "json-ecs" => Format::JsonEcs,
+        "logfmt" => Format::Logfmt,
+        "console" => Format::Console,
+        _ => return Err("text, json, json-otel, json-ecs, logfmt or console is expected".to_owned()),
+    })
 }
 
 fn level(text: &str) -> Result<LevelFilter, String> {

@@ -7,7 +7,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use kakashi::__box::{self as boxes, Life, Report, View};
-use kakashi::BlackBoxError;
+use kakashi::{BlackBoxError, Format};
 
 use crate::box_args::Recover;
 use crate::{Failure, say, target};
@@ -39,10 +39,10 @@ pub fn run(asked: &Recover) -> Result<(), Failure> {
             error => target::failure(&error),
         })?
     } else if let Some(out) = &asked.out {
-        to_file(&view, out)?
+        to_file(&view, asked.format, out)?
     } else {
         let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
-        match boxes::print(&view, &mut out) {
+        match boxes::print_as(&view, asked.format, &mut out) {
             Err(BlackBoxError::Recovery { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
                 // Nobody reads to the end. What the buffer holds cannot be written either.
                 drop(out.into_parts());
@@ -56,7 +56,7 @@ pub fn run(asked: &Recover) -> Result<(), Failure> {
 }
 
 /// Prints to a new file, which is gone again if it cannot have everything.
-fn to_file(view: &View, path: &Path) -> Result<Report, Failure> {
+fn to_file(view: &View, format: Option<Format>, path: &Path) -> Result<Report, Failure> {
     let told = |why: &dyn std::fmt::Display| {
         Failure::new(format_args!("cannot write to `{}`: {why}", path.display()))
     };
@@ -68,7 +68,7 @@ fn to_file(view: &View, path: &Path) -> Result<Report, Failure> {
             },
         )?;
     let mut out = BufWriter::with_capacity(1 << 16, file);
-    let printed = boxes::print(view, &mut out).map_err(|error| match error {
+    let printed = boxes::print_as(view, format, &mut out).map_err(|error| match error {
         BlackBoxError::Recovery { source, .. } => told(&source),
         error => target::failure(&error),
     });
