@@ -123,6 +123,8 @@ pub struct WriterCounters {
     /// The number of the last batch with records of this lane, and the read position behind them (`journal.rs`).
     pub(crate) batch: AtomicU64,
     pub(crate) batch_read: AtomicU64,
+    /// The tick of the last of them.
+    pub(crate) batch_tick: AtomicU64,
 }
 
 /// What a lane has besides its ring and its scratch area. All bytes zero is a free lane.
@@ -226,10 +228,11 @@ impl LaneHead {
     }
 
     /// Notes that the records before the read position `read` are in the batch `batch`, which is not sealed yet. The
-    /// number first: a position is believed only with the number of a sealed batch.
-    pub(crate) fn note_batch(&self, batch: u64, read: u64) {
+    /// number first: a position is believed only with the number of a sealed batch. `tick` is the last one's.
+    pub(crate) fn note_batch(&self, batch: u64, read: u64, tick: u64) {
         self.writer.batch.store(batch, Ordering::Release);
         self.writer.batch_read.store(read, Ordering::Release);
+        self.writer.batch_tick.store(tick, Ordering::Release);
     }
 
     pub(crate) fn add_leftover(&self, by: u64) {

@@ -178,7 +178,9 @@ pub mod __fuzz;
 #[cfg(not(kakashi_loom))]
 #[doc(hidden)]
 pub mod __box {
-    pub use crate::blackbox::{Event, Follow, LaneInfo, Life, Report, View, complete, find, print, print_as};
+    pub use crate::blackbox::{
+        Event, Follow, LaneInfo, Life, Report, View, complete, complete_in_part, find, print, print_as,
+    };
 }
 
 /// What the macros expand to. Not for use by hand: it changes without notice.

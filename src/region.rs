@@ -249,7 +249,8 @@ pub(crate) fn ensure() -> std::io::Result<()> {
 /// Lays the region out in memory that other processes can read. False when there is one already.
 ///
 /// # Safety
-/// `base` points to `plan.bytes` zeroed bytes, page-aligned, that stay mapped and are nobody else's to write.
+/// `base` points to `plan.bytes` bytes, zeros but for the first eight, page-aligned, that stay mapped and are nobody else's
+/// to write.
 pub(crate) unsafe fn ensure_in(base: *mut u8, plan: Plan, shown: &Shown<'_>) -> bool {
     let _held = LAYING_OUT.lock();
     if exists() {

@@ -371,14 +371,14 @@ fn the_next_start_brings_the_rest_into_the_log_and_says_so() {
     assert_eq!(report.records as usize, printed.lines().count() - 1);
     let whole = lines_of_torn(&files.log()).lines().count() - 1;
     assert_eq!(whole as u64 + report.records, HELD * THREADS as u64, "{report:?}");
-    assert_eq!(report.threads.len(), 1, "all are named as the program: {report:?}");
+    assert_eq!(report.thread_count(), THREADS, "{report:?}");
 
     assert!(scenario("restart").with(files.path()).run().status.success());
     assert_eq!(numbers_in(&files), [HELD; THREADS]);
     let log = lines_of(files.log());
     let told = notices(&log);
     assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains(&format!("recovered {} records of 1 thread", report.records)), "{told:?}");
+    assert!(told[0].contains(&format!("recovered {} records of 4 threads", report.records)), "{told:?}");
     // It has ended, with everything written.
     assert!(!files.black_box.exists());
 }
@@ -768,6 +768,8 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
     refused(|bytes| bytes.truncate(100), "ends within its header");
     refused(|bytes| bytes.truncate(37_000), "ends before its tables do");
     refused(|bytes| bytes[0] ^= 1, "does not begin as a black box does");
+    refused(|bytes| bytes[..8].copy_from_slice(b"kakashi?"), "a process that was making it has died");
+    refused(|bytes| bytes[..8].fill(0), "does not begin as a black box does");
     refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 2");
     refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 2");
     refused(|bytes| bytes[128..136].fill(0xFF), "do not lie one behind the other");

@@ -9,7 +9,7 @@ use super::{
     CONTROL, Guard, SHUTDOWN_TIMEOUT, SHUTDOWN_TIMEOUT_MS, WRITER_RUNS, WriterCore, WriterThread, hook,
     join_writer, open, prepare,
 };
-use crate::blackbox::{self, Content};
+use crate::blackbox::{self, Content, FileSizeLimit};
 use crate::clock::{self, Clock};
 use crate::cores;
 use crate::error::{BlackBoxError, StartError};
@@ -311,6 +311,7 @@ fn enter_black_box(
     if region::exists() {
         return Err(BlackBoxError::TooLate { path: path.to_owned(), other: own.map(Path::to_owned) });
     }
+    let _limit = FileSizeLimit::is_an_error();
     let claimed = blackbox::claim(path, on_disk)?;
     if let Content::Left = claimed.content()? {
         let mut targets: Vec<_> = outlets.iter_mut().map(Outlet::target).collect();

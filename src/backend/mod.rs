@@ -237,7 +237,8 @@ fn open(control: &mut Held<'_, Control>, thread: WriterThread, state: State, dis
     writer::ask_to_stop(Stop::No);
     WRITER_RUNS.store(1, Ordering::Release);
     writer::tenure::begin();
-    // Calls may publish from here on; the writer, or a recovery, will find them.
+    // Calls may publish from here on; the writer, or a recovery, will find them, and can tell their times.
+    region::show_clock(writer.clock());
     region::set_end(region::OPEN);
     set_state(state);
     // It waits for this, and for nothing else.

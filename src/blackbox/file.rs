@@ -10,6 +10,7 @@
 //! name as well, or that is a link, is refused: what stands in it decides which files a recovery appends to.
 
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicUsize, Ordering};
+use std::cell::Cell;
 use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, IntoRawFd};
@@ -23,6 +24,8 @@ use super::tables;
 
 /// <https://man7.org/linux/man-pages/man2/statfs.2.html>
 const TMPFS_MAGIC: i64 = 0x0102_1994;
+/// What a box begins with while it is made.
+const MAKING: [u8; 8] = *b"kakashi?";
 
 fn failed<'a>(path: &'a Path, doing: &'static str) -> impl Fn(io::Error) -> BlackBoxError + use<'a> {
     move |source| BlackBoxError::Io { path: path.to_owned(), doing, source }
@@ -32,6 +35,8 @@ fn failed<'a>(path: &'a Path, doing: &'static str) -> impl Fn(io::Error) -> Blac
 pub(crate) struct Claimed {
     pub(super) file: File,
     pub(super) path: PathBuf,
+    /// How many steps a recovery goes: all, but in a test.
+    pub(super) steps: Cell<u64>,
 }
 
 /// What a claimed file holds.
@@ -67,7 +72,7 @@ pub(crate) fn claim(path: &Path, on_disk: bool) -> Result<Claimed, BlackBoxError
     if there != Some((ours.dev(), ours.ino())) {
         return claim(&path, on_disk);
     }
-    Ok(Claimed { file, path })
+    Ok(Claimed { file, path, steps: Cell::new(u64::MAX) })
 }
 
 fn check(file: &File, path: &Path) -> Result<(), BlackBoxError> {
@@ -131,12 +136,52 @@ pub(super) fn holder(file: &File) -> io::Result<Option<u32>> {
     Ok(Some(u32::from_ne_bytes(pid)))
 }
 
+/// While this is there, a file that may grow no further (`RLIMIT_FSIZE`) is an error of the calling thread's writes, and no
+/// signal.
+pub(crate) struct FileSizeLimit {
+    before: libc::sigset_t,
+}
+
+impl FileSizeLimit {
+    fn signal() -> libc::sigset_t {
+        // SAFETY: zeros are a set, which is made to be one of one signal.
+        unsafe {
+            let mut set = core::mem::zeroed();
+            libc::sigemptyset(&mut set);
+            libc::sigaddset(&mut set, libc::SIGXFSZ);
+            set
+        }
+    }
+
+    pub(crate) fn is_an_error() -> Self {
+        // SAFETY: both sets are written before they are read.
+        unsafe {
+            let mut before = core::mem::zeroed();
+            libc::pthread_sigmask(libc::SIG_BLOCK, &Self::signal(), &mut before);
+            FileSizeLimit { before }
+        }
+    }
+}
+
+impl Drop for FileSizeLimit {
+    fn drop(&mut self) {
+        let at_once = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+        // SAFETY: the sets are whole; a signal of ours that waits is taken before it may be delivered.
+        unsafe {
+            if libc::sigismember(&self.before, libc::SIGXFSZ) == 0 {
+                libc::sigtimedwait(&Self::signal(), core::ptr::null_mut(), &at_once);
+            }
+            libc::pthread_sigmask(libc::SIG_SETMASK, &self.before, core::ptr::null_mut());
+        }
+    }
+}
+
 impl Claimed {
     /// What the file holds. An error when that is none of ours.
     pub(crate) fn content(&self) -> Result<Content, BlackBoxError> {
         let len = self.file.metadata().map_err(failed(&self.path, "look at"))?.len();
         let mut start = [0; 8];
-        if len == 0 || (len >= 8 && self.file.read_exact_at(&mut start, 0).is_ok() && start == [0; 8]) {
+        if len == 0 || (self.file.read_exact_at(&mut start, 0).is_ok() && start == MAKING) {
             // Its making was cut short: the magic comes last.
             return Ok(Content::Nothing);
         }
@@ -156,6 +201,7 @@ impl Claimed {
         let plan = region::plan(tables.len(), true);
         let path = &self.path;
         self.file.set_len(0).map_err(failed(path, "empty"))?;
+        self.file.write_all_at(&MAKING, 0).map_err(failed(path, "write to"))?;
         let reserved = loop {
             // SAFETY: the descriptor is open.
             match unsafe { libc::posix_fallocate(self.file.as_raw_fd(), 0, plan.bytes as libc::off_t) } {
@@ -166,6 +212,7 @@ impl Claimed {
         if reserved != 0 {
             // What was reserved of it until then is of no use.
             let _ = self.file.set_len(0);
+            let _ = std::fs::remove_file(&self.path);
             let source = io::Error::from_raw_os_error(reserved);
             return Err(BlackBoxError::Space { path: self.path, needed: plan.bytes as u64, source });
         }
@@ -178,7 +225,7 @@ impl Claimed {
         OWNER.store(std::process::id(), Ordering::Relaxed);
         // The descriptor, and the lock with it, stay to the end of the process.
         DESCRIPTOR.store(self.file.into_raw_fd(), Ordering::Release);
-        // SAFETY: the mapping is of zeros, of the planned size, and this process has the lock.
+        // SAFETY: the mapping is of zeros but for the magic, which is stored last, of the planned size, and this process has the lock.
         unsafe { region::ensure_in(base, plan, &shown) };
         Ok(())
     }
@@ -308,7 +355,10 @@ pub(super) fn check_start(header: &RegionHeader, len: u64, path: &Path) -> Resul
     let magic = header.magic.load(Ordering::Relaxed);
     if magic != u64::from_le_bytes(MAGIC) {
         let why = match magic {
-            0 => "it is empty: a process that was making it has died, and nothing was logged into it",
+            _ if len == 0 => "it is empty",
+            making if making == u64::from_le_bytes(MAKING) => {
+                "a process that was making it has died, and nothing was logged into it"
+            }
             _ => "it does not begin as a black box does",
         };
         return Err(BlackBoxError::Foreign { path: path(), why: why.to_owned() });

@@ -1,9 +1,9 @@
 //! How much of a batch a log file has got: what it has grown by since its place was noted.
 #![forbid(unsafe_code)]
 
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::{DirEntryExt, FileExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
 use super::view::{Staged, StagedPlace};
@@ -20,8 +20,22 @@ pub(super) struct Got {
     pub(super) torn: bool,
 }
 
+/// What a place's file has got. A file that is not under its path is the log only if it has what was written to it: its
+/// number may be another file's by now.
 pub(super) fn got(place: &StagedPlace, staged: &Staged, write: bool) -> io::Result<Got> {
-    let file = find(place, write)?;
+    let found = open(&place.path, place, write).and_then(|file| look(file, place, staged));
+    found.or_else(|error| {
+        let folder = place.path.parent().ok_or(error)?;
+        let is_it = |entry: &DirEntry| entry.ino() == place.inode;
+        let moved = std::fs::read_dir(folder)?.take(100_000).flatten().filter(is_it).find_map(|entry| {
+            let file = open(&entry.path(), place, write).ok()?;
+            look(file, place, staged).ok().filter(|got| got.exact)
+        });
+        moved.ok_or_else(|| io::ErrorKind::NotFound.into())
+    })
+}
+
+fn look(file: File, place: &StagedPlace, staged: &Staged) -> io::Result<Got> {
     let size = file.metadata()?.len();
     let mut last = [b'\n'];
     if size > 0 {
@@ -42,27 +56,14 @@ pub(super) fn got(place: &StagedPlace, staged: &Staged, write: bool) -> io::Resu
     Ok(Got { file, bytes: staged.taken, exact: false, torn })
 }
 
-/// The file of a place: under its path, or under another name in the same folder.
-fn find(place: &StagedPlace, write: bool) -> io::Result<File> {
-    let open = |path: &Path| {
-        let file = OpenOptions::new()
-            .read(true)
-            .append(write)
-            .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
-            .open(path)?;
-        let data = file.metadata()?;
-        let same = data.is_file() && (data.dev(), data.ino()) == (place.device, place.inode);
-        if same { Ok(file) } else { Err(io::Error::from(io::ErrorKind::NotFound)) }
-    };
-    open(&place.path).or_else(|error| {
-        let folder = place.path.parent().ok_or(error)?;
-        for entry in std::fs::read_dir(folder)?.take(100_000).flatten() {
-            if std::os::unix::fs::DirEntryExt::ino(&entry) == place.inode
-                && let Ok(file) = open(&entry.path())
-            {
-                return Ok(file);
-            }
-        }
-        Err(io::ErrorKind::NotFound.into())
-    })
+/// What is at a path, if it is the file of the place.
+fn open(path: &Path, place: &StagedPlace, write: bool) -> io::Result<File> {
+    let file = OpenOptions::new()
+        .read(true)
+        .append(write)
+        .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC | libc::O_NONBLOCK)
+        .open(path)?;
+    let data = file.metadata()?;
+    let same = data.is_file() && (data.dev(), data.ino()) == (place.device, place.inode);
+    if same { Ok(file) } else { Err(io::ErrorKind::NotFound.into()) }
 }

@@ -46,13 +46,14 @@ mod plain;
 mod records;
 mod recover;
 mod report;
+mod settle;
 mod tables;
 mod view;
 
-pub(crate) use file::{Content, claim, leave_in_child, own_path, remove_if_clean};
+pub(crate) use file::{Content, FileSizeLimit, claim, leave_in_child, own_path, remove_if_clean};
 pub use find::find;
 pub use follow::{Event, Follow};
-pub use recover::{complete, print, print_as};
+pub use recover::{complete, complete_in_part, print, print_as};
 pub use report::Report;
 pub use view::{LaneInfo, Life, View};
 

@@ -1,6 +1,7 @@
 //! The records that stand in the lanes of a box, in the order of time.
 #![forbid(unsafe_code)]
 
+use core::mem::offset_of;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
@@ -8,7 +9,7 @@ use super::tables::{ChannelTable, Tables};
 use super::view::{LaneView, View, word};
 use crate::clock::{self, Reading};
 use crate::format::{self, Format, LineCache, LineHead, Out};
-use crate::lane::ThreadId;
+use crate::lane::{LaneHead, ThreadId};
 use crate::level::Level;
 use crate::record::Record;
 use crate::region::STAGING_BYTES;
@@ -51,6 +52,8 @@ pub(super) struct Found {
     pub(super) bytes: Vec<u8>,
     /// The position behind it.
     pub(super) end: u64,
+    /// Of a ring that evicts: the number of the frame behind it, and how many were evicted up to here.
+    counted: (u64, u64),
 }
 
 impl Frames {
@@ -127,13 +130,15 @@ impl Frames {
             self.position += slots as u64;
             let tick = word(&bytes, 8);
             self.last_tick = self.last_tick.max(tick);
-            return Some(Found { tick, bytes, end: self.position });
+            let counted = (self.sequence, self.evicted);
+            return Some(Found { tick, bytes, end: self.position, counted });
         }
         None
     }
 
     /// Whether a call was under way when the process died: it has begun to fill the slot behind the last frame. `since`
-    /// is a tick which no older record can have that is not in the ring any more.
+    /// is a tick which no older record can have that is not in the ring any more. (What stands there may be the middle of
+    /// an older record, too: text as a tick lies in the far future.)
     pub(super) fn is_torn(&self, view: &View, published: u64, since: u64) -> bool {
         let mut slot = [0; 24];
         view.read(self.slots_at.saturating_add(self.end % self.slots * self.slot_bytes as u64), &mut slot);
@@ -141,7 +146,7 @@ impl Frames {
         if self.prefix != 0 {
             return word(&slot, 0) == published && tick != 0 && tick > self.last_tick;
         }
-        tick > if self.last_tick != 0 { self.last_tick } else { since }
+        tick > if self.last_tick != 0 { self.last_tick } else { since } && tick <= clock::now()
     }
 }
 
@@ -151,7 +156,26 @@ pub(super) struct Lane {
     pub(super) frames: Frames,
     /// The position up to which its records were passed on.
     pub(super) done: u64,
+    /// There, the number of the next frame, and how many were evicted.
+    pub(super) counted: (u64, u64),
     next: Option<Found>,
+}
+
+impl Lane {
+    /// A record was passed on.
+    pub(super) fn passed(&mut self, found: &Found) {
+        (self.done, self.counted) = (found.end, found.counted);
+    }
+
+    /// Where its writer's counters lie in the region.
+    pub(super) fn writer(&self) -> u64 {
+        self.view.start + offset_of!(LaneHead, writer) as u64
+    }
+
+    /// Where its ring lies in the region.
+    pub(super) fn ring(&self, table: &ChannelTable<'_>) -> u64 {
+        self.view.start + table.shape.ring as u64
+    }
 }
 
 /// The records of all lanes, the oldest first; those of a lane in their order.
@@ -163,8 +187,10 @@ pub(super) struct Merged<'v> {
 
 impl<'v> Merged<'v> {
     pub(super) fn new(view: &'v View, lanes: Vec<(LaneView, Frames)>) -> Self {
-        let lane =
-            |(view, frames): (LaneView, Frames)| Lane { view, done: frames.position, frames, next: None };
+        let lane = |(view, frames): (LaneView, Frames)| {
+            let (done, counted) = (frames.position, (frames.sequence, frames.evicted));
+            Lane { view, done, counted, frames, next: None }
+        };
         let lanes = lanes.into_iter().map(lane).collect();
         let mut merged = Merged { view, lanes, heap: BinaryHeap::new() };
         (0..merged.lanes.len()).for_each(|lane| merged.load(lane));

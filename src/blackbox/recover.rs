@@ -13,27 +13,29 @@
 use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
+use std::fs::OpenOptions;
 use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::FileExt;
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
-use std::time::{Duration, Instant};
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
 
-use super::file::{Claimed, Content, claim};
+use super::file::{Claimed, Content, FileSizeLimit, claim};
 use super::grown::{Got, got};
 use super::records::{BATCH_BYTES, Frames, Lane, Merged, Renderer, as_messages};
 use super::report::Report;
+use super::settle::{Recovery, heirs, line_start, note_place};
 use super::tables::Tables;
-use super::view::{LaneView, Life, Staged, View, bytes_of, format_of};
+use super::view::{LaneView, Life, View, bytes_of, format_of};
 use crate::clock;
 use crate::error::BlackBoxError;
 use crate::format::Format;
-use crate::journal::{MAX_SINKS, SinkEntry};
-use crate::lane::{LaneHead, WriterCounters};
+use crate::journal::MAX_SINKS;
+use crate::lane::WriterCounters;
 use crate::level::{Level, LevelFilter};
+use crate::record::Record;
 use crate::region::{CLEAN, STAGING_BYTES};
-use crate::sink::{FileSink, Retry, Sink, Target, is_permanent};
+use crate::sink::{FileSink, Retry, Sink, Target};
 
 /// The records that are in no sealed batch.
 fn unwritten<'v>(view: &'v View, tables: &Tables<'_>) -> Merged<'v> {
@@ -55,6 +57,8 @@ fn close(report: &mut Report, merged: &Merged<'_>, since: u64) {
         let dropped = lane.head.drops_in_all().saturating_add(lane.counts.evicted.max(frames.evicted));
         report.dropped = report.dropped.saturating_add(dropped);
         report.unreadable = report.unreadable.saturating_add(frames.damaged);
+        let noted = lane.head.writer.batch_tick.load(Ordering::Relaxed);
+        let since = if noted == 0 { since } else { noted };
         report.torn += u64::from(frames.is_torn(view, lane.counts.published, since));
     }
     report.remarks.extend(view.damage());
@@ -92,7 +96,7 @@ pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Res
             _ => staged.taken,
         };
         // From the line on of which a part is missing.
-        let start = staged.bytes[..got].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let start = line_start(&staged.bytes, got);
         let from = format_of(&head.journal.sinks[at]);
         (got < staged.bytes.len()).then(|| (from, staged.bytes[start..].to_vec()))
     });
@@ -105,7 +109,7 @@ pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Res
     while let Some((lane, found)) = merged.next() {
         match renderer.line(&merged.lanes[lane].view, &found, format) {
             Some(line) => {
-                report.add(line.ns, &String::from_utf8_lossy(line.thread.name()));
+                report.add(line.ns, &line.thread);
                 out.write_all(line.text).map_err(failed)?;
             }
             None => report.unreadable += 1,
@@ -120,13 +124,20 @@ pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Res
 
 /// Completes the log files of a dead process, as its next start would: exactly once.
 pub fn complete(path: &Path) -> Result<Report, BlackBoxError> {
+    complete_in_part(path, u64::MAX)
+}
+
+/// The same by a process that dies when it has gone that many steps: an error. For tests.
+pub fn complete_in_part(path: &Path, steps: u64) -> Result<Report, BlackBoxError> {
     // Not made if it is not there.
     std::fs::symlink_metadata(path).map_err(|source| BlackBoxError::Io {
         path: path.to_owned(),
         doing: "open",
         source,
     })?;
+    let _limit = FileSizeLimit::is_an_error();
     let claimed = claim(path, true)?;
+    claimed.steps.set(steps);
     if let Content::Nothing = claimed.content()? {
         return Ok(Report::default());
     }
@@ -135,7 +146,8 @@ pub fn complete(path: &Path) -> Result<Report, BlackBoxError> {
     for entry in view.head().journal.sinks.iter().filter(|entry| entry.used.load(Ordering::Relaxed) == 1) {
         let noted = entry.places.iter().map(|place| bytes_of(&place.path)).find(|path| !path.is_empty());
         if let Some(path) = noted {
-            let mut sink = FileSink::append(Path::new(std::ffi::OsStr::from_bytes(&path)));
+            // The path that was noted leads over no link, and what is made anew is nobody else's to read.
+            let mut sink = FileSink::append(OsStr::from_bytes(&path)).follow_links(false).mode(0o600);
             let name = String::from_utf8_lossy(&bytes_of(&entry.name)).into_owned();
             let failed =
                 |source| BlackBoxError::Recovery { path: claimed.path.clone(), sink: name.clone(), source };
@@ -168,13 +180,14 @@ impl Claimed {
         let view = self.view()?;
         let header = self.header()?;
         let journal = &header.journal;
-        let mut recovery =
-            Recovery { claimed: self, retry, gone: vec![false; targets.len()], report: Report::default() };
+        let mut recovery = Recovery::new(self, retry, targets.len());
         let sealed = journal.sealed.load(Ordering::Acquire);
         if sealed > u64::MAX / 2 {
             let what = format!("no process writes {sealed} batches");
             return Err(BlackBoxError::Damaged { path: self.path.clone(), what });
         }
+        let tables = view.tables();
+        recovery.report.remarks.extend(self.keep_damaged(&view, &tables));
         let heirs = heirs(&journal.sinks, targets);
         for (at, entry) in journal.sinks.iter().enumerate() {
             if let Some(staged) = view.staged(at, entry, sealed) {
@@ -186,16 +199,28 @@ impl Claimed {
                 recovery.report.remarks.push(format!("`{name}` had missed {missed} more while it failed"));
             }
         }
-        for (at, entry) in journal.sinks.iter().enumerate() {
-            entry.succeed(targets.get(at).map(|target| {
-                let (format, pattern) = (target.format.code(), target.format.pattern_text().as_bytes());
-                (target.level as u32, format, pattern, target.name.as_bytes())
-            }));
+        recovery.settled();
+        // Those with a file first: whoever goes on from here finds a log that one of them names.
+        for with_file in [true, false] {
+            for (target, entry) in targets.iter().zip(&journal.sinks) {
+                if target.sink.place().is_some() == with_file {
+                    let (format, pattern) = (target.format.code(), target.format.pattern_text().as_bytes());
+                    self.step()?;
+                    entry.succeed(Some((target.level as u32, format, pattern, target.name.as_bytes())));
+                    self.step()?;
+                    note_place(entry, &*target.sink, 0);
+                }
+            }
         }
-        targets.iter().zip(&journal.sinks).for_each(|(target, entry)| note_place(entry, &*target.sink, 0));
-        let tables = view.tables();
+        journal.sinks.iter().skip(targets.len()).for_each(|entry| entry.succeed(None));
         let mut renderer = Renderer::new(&view, &tables);
         let mut merged = unwritten(&view, &tables);
+        // What a batch has is noted with the lanes from here on: their notes are of batches that are settled, or of one
+        // that was never sealed, whose number is the next one's.
+        for lane in &merged.lanes {
+            self.pass(&tables, lane)?;
+            self.put(lane.writer() + offset_of!(WriterCounters, batch) as u64, &0_u64.to_le_bytes())?;
+        }
         loop {
             let batch = journal.next();
             let mut texts = vec![Vec::new(); targets.len()];
@@ -203,13 +228,13 @@ impl Claimed {
             let mut moved = BTreeSet::new();
             while let Some((lane, found)) = merged.next() {
                 moved.insert(lane);
-                merged.lanes[lane].done = found.end;
+                merged.lanes[lane].passed(&found);
                 let mut is_known = false;
                 for (target, text) in targets.iter().zip(&mut texts) {
                     let lane = &merged.lanes[lane].view;
                     let Some(line) = renderer.line(lane, &found, target.format) else { break };
                     if !std::mem::replace(&mut is_known, true) {
-                        recovery.report.add(line.ns, &String::from_utf8_lossy(line.thread.name()));
+                        recovery.report.add(line.ns, &line.thread);
                     }
                     if target.level.allows(line.level) {
                         text.extend(line.text);
@@ -236,20 +261,20 @@ impl Claimed {
             for (at, (text, entry)) in texts.iter().zip(&journal.sinks).enumerate() {
                 debug_assert!(text.len() <= STAGING_BYTES);
                 // The number first, which takes what stood there out of the count.
+                self.step()?;
                 entry.stage(batch, text.len(), records);
                 self.put(view.staging(at), text)?;
             }
             for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                let writer = lane.view.start + offset_of!(LaneHead, writer) as u64;
-                self.put(writer + offset_of!(WriterCounters, batch) as u64, &batch.to_le_bytes())?;
-                self.put(writer + offset_of!(WriterCounters, batch_read) as u64, &lane.done.to_le_bytes())?;
+                self.put(lane.writer() + offset_of!(WriterCounters, batch) as u64, &batch.to_le_bytes())?;
+                let read = lane.writer() + offset_of!(WriterCounters, batch_read) as u64;
+                self.put(read, &lane.done.to_le_bytes())?;
+                self.count(&tables, lane)?;
             }
+            self.step()?;
             journal.seal(batch);
             for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                if let Some(table) = tables.channels.get(lane.view.channel) {
-                    let ring = lane.view.start + table.shape.ring as u64;
-                    self.put(ring + table.shape.layout.read as u64, &lane.done.to_le_bytes())?;
-                }
+                self.pass(&tables, lane)?;
             }
             for (at, text) in texts.iter().enumerate() {
                 recovery.give(at, &mut targets[at], &journal.sinks[at], text, 0)?;
@@ -258,199 +283,75 @@ impl Claimed {
                 break;
             }
         }
+        self.step()?;
         header.end.store(CLEAN, Ordering::Release);
         Ok(recovery.report)
     }
 
+    /// The lane's records up to where it was read are given back.
+    fn pass(&self, tables: &Tables<'_>, lane: &Lane) -> Result<(), BlackBoxError> {
+        let Some(table) = tables.channels.get(lane.view.channel) else { return Ok(()) };
+        self.put(lane.ring(table) + table.shape.layout.read as u64, &lane.done.to_le_bytes())
+    }
+
+    /// Notes how many frames were read and which is the next one, in a ring that evicts. The same figures again if it
+    /// is noted twice.
+    fn count(&self, tables: &Tables<'_>, lane: &Lane) -> Result<(), BlackBoxError> {
+        let table = tables.channels.get(lane.view.channel);
+        let Some((table, evicts)) = table.and_then(|table| Some((table, table.shape.layout.overwrite?)))
+        else {
+            return Ok(());
+        };
+        let (next, evicted) = lane.counted;
+        let missed = lane.view.sequence.saturating_sub(lane.view.counts.consumed).saturating_add(evicted);
+        self.put(lane.ring(table) + evicts.sequence as u64, &next.to_le_bytes())?;
+        let consumed = next.saturating_sub(missed);
+        self.put(lane.ring(table) + table.shape.layout.consumed as u64, &consumed.to_le_bytes())
+    }
+
+    /// Copies a box of which something cannot be read, as it is, before it is used up; says what and where.
+    fn keep_damaged(&self, view: &View, tables: &Tables<'_>) -> Option<String> {
+        let mut merged = unwritten(view, tables);
+        let mut is_damaged = view.damage().is_some();
+        while let Some((_, found)) = merged.next() {
+            is_damaged |= !tables.statements.contains_key(&Record::new(&found.bytes).callsite);
+        }
+        is_damaged |= merged.lanes.iter().any(|lane| lane.frames.damaged != 0);
+        if !is_damaged {
+            return None;
+        }
+        let mut kept = self.path.clone().into_os_string();
+        kept.push(format!(".damaged-{}", view.pid()));
+        let kept = PathBuf::from(kept);
+        let copy = || -> io::Result<()> {
+            let mut to = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&kept)?;
+            let mut from = OpenOptions::new().read(true).open(&self.path)?;
+            io::copy(&mut from, &mut to).map(|_| ())
+        };
+        Some(match copy() {
+            Ok(()) => format!("the box as it was is kept as `{}`", kept.display()),
+            // By an earlier recovery, which was cut short.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                format!("the box as it was is kept as `{}`", kept.display())
+            }
+            Err(error) => format!("the box as it was could not be kept as `{}`: {error}", kept.display()),
+        })
+    }
+
+    /// Goes a step further.
+    pub(super) fn step(&self) -> Result<(), BlackBoxError> {
+        let left = self.steps.get().checked_sub(1).ok_or_else(|| BlackBoxError::Io {
+            path: self.path.clone(),
+            doing: "go on with",
+            source: io::ErrorKind::Interrupted.into(),
+        })?;
+        self.steps.set(left);
+        Ok(())
+    }
+
     fn put(&self, at: u64, bytes: &[u8]) -> Result<(), BlackBoxError> {
+        self.step()?;
         let failed = |source| BlackBoxError::Io { path: self.path.clone(), doing: "write to", source };
         self.file.write_all_at(bytes, at).map_err(failed)
-    }
-}
-
-fn note_place(entry: &SinkEntry, sink: &dyn Sink, taken: usize) {
-    match sink.place() {
-        Some(place) => {
-            let path = place.path.as_os_str().as_bytes();
-            entry.note_place(taken, place.device, place.inode, place.offset, path);
-        }
-        None => entry.note_no_place(),
-    }
-}
-
-/// Which target each old sink is: the same name, the first of that name for the first, and so on.
-fn heirs(entries: &[SinkEntry], targets: &[Target<'_>]) -> Vec<Option<usize>> {
-    let mut taken = vec![false; targets.len()];
-    let heir = |entry: &SinkEntry| {
-        let name = bytes_of(&entry.name);
-        let is_it = |at: &usize| !taken[*at] && targets[*at].name.as_bytes() == name;
-        let at = (entry.used.load(Ordering::Relaxed) == 1).then(|| (0..targets.len()).find(is_it))??;
-        taken[at] = true;
-        Some(at)
-    };
-    entries.iter().map(heir).collect()
-}
-
-struct Recovery<'a> {
-    claimed: &'a Claimed,
-    retry: &'a Retry,
-    /// Targets that do not work any more.
-    gone: Vec<bool>,
-    report: Report,
-}
-
-impl Recovery<'_> {
-    /// Gives a sink the rest of the batch that it has got in part.
-    fn settle(
-        &mut self,
-        entry: &SinkEntry,
-        staged: &Staged,
-        targets: &mut [Target<'_>],
-        number: usize,
-        heirs: &[Option<usize>],
-    ) -> Result<(), BlackBoxError> {
-        let name = String::from_utf8_lossy(&bytes_of(&entry.name)).into_owned();
-        let failed = |sink: &str, source| BlackBoxError::Recovery {
-            path: self.claimed.path.clone(),
-            sink: sink.to_owned(),
-            source,
-        };
-        if let Some(place) = &staged.place
-            && let Ok(Got { mut file, bytes, exact, torn }) = got(place, staged, true)
-        {
-            let rest = &staged.bytes[bytes..];
-            // The line of which a part is there is one of the records, too.
-            let start = staged.bytes[..bytes].iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
-            let lines = if rest.is_empty() { rest } else { &staged.bytes[start..] };
-            if self.report.records == 0 {
-                self.report.add_lines(format_of(entry), lines);
-            }
-            if !exact {
-                self.report.remarks.push(format!(
-                    "`{name}` was emptied, or changed by others, so that lines may be doubled there"
-                ));
-                if torn {
-                    self.patiently(b"\n", |bytes| file.write(bytes))
-                        .map_err(|source| failed(&name, source))?;
-                }
-            }
-            self.patiently(rest, |bytes| file.write(bytes)).map_err(|source| failed(&name, source))?;
-            entry.note_taken(staged.bytes.len());
-            return Ok(());
-        }
-        let rest = &staged.bytes[staged.taken..];
-        if self.report.records == 0 {
-            self.report.add_lines(format_of(entry), rest);
-        }
-        if staged.begun {
-            self.report
-                .remarks
-                .push(format!("what `{name}` had got cannot be known, so that lines may be doubled there"));
-        }
-        if let Some(at) = heirs[number] {
-            return self.give(at, &mut targets[at], entry, &staged.bytes, staged.taken);
-        }
-        // Those that were there before have got these records themselves.
-        let some_are_old = heirs.iter().any(Option::is_some);
-        let is_new = |at: usize| !heirs.contains(&Some(at));
-        let takers: Vec<usize> = (0..targets.len()).filter(|&at| !some_are_old || is_new(at)).collect();
-        self.report.remarks.push(match takers.is_empty() {
-            true => format!("what was left for `{name}`, which is no sink any more, is in the others only"),
-            false => {
-                format!("what was left for `{name}`, which is no sink any more, has gone to the new ones")
-            }
-        });
-        for at in takers {
-            let rest = as_messages(format_of(entry), targets[at].format, rest);
-            self.write(at, &mut targets[at], &rest, |_, _| {}, |_| {})?;
-        }
-        entry.note_taken(staged.bytes.len());
-        Ok(())
-    }
-
-    /// Gives a target a batch from `from` on, noting each step.
-    fn give(
-        &mut self,
-        at: usize,
-        target: &mut Target<'_>,
-        entry: &SinkEntry,
-        text: &[u8],
-        from: usize,
-    ) -> Result<(), BlackBoxError> {
-        self.write(
-            at,
-            target,
-            &text[from..],
-            |sink, taken| note_place(entry, sink, from + taken),
-            |taken| entry.note_taken(from + taken),
-        )?;
-        entry.give_up();
-        Ok(())
-    }
-
-    fn write(
-        &mut self,
-        at: usize,
-        target: &mut Target<'_>,
-        text: &[u8],
-        goes_on: impl Fn(&dyn Sink, usize),
-        has_taken: impl Fn(usize),
-    ) -> Result<(), BlackBoxError> {
-        if self.gone[at] {
-            return Ok(());
-        }
-        let mut done = 0;
-        let given = self.patiently(text, |bytes| {
-            let sink = &mut target.sink;
-            // As the writer does: a sink that panics is not used again, and one that cannot go on in a new file goes on
-            // in the old one.
-            let taken = catch_unwind(AssertUnwindSafe(|| {
-                let _ = sink.prepare(bytes);
-                goes_on(&**sink, done);
-                sink.write_batch(bytes)
-            }))
-            .unwrap_or_else(|_| Err(io::Error::new(io::ErrorKind::BrokenPipe, "the sink panicked")))?;
-            done += taken.min(bytes.len());
-            has_taken(done);
-            Ok(taken)
-        });
-        let Err(error) = given else { return Ok(()) };
-        self.gone[at] = is_permanent(&error);
-        if !self.gone[at] || self.gone.iter().all(|&gone| gone) {
-            let (path, sink) = (self.claimed.path.clone(), target.name.to_owned());
-            return Err(BlackBoxError::Recovery { path, sink, source: error });
-        }
-        self.report.remarks.push(format!("`{}` does not take them: {error}", target.name));
-        Ok(())
-    }
-
-    /// Gives all the bytes, part by part, and again after an error that may pass: for as long as a sink may fail beside
-    /// others.
-    fn patiently(
-        &self,
-        mut bytes: &[u8],
-        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
-    ) -> io::Result<()> {
-        // Since when it has failed, and how long to wait next.
-        let mut failing: Option<(Instant, Duration)> = None;
-        while !bytes.is_empty() {
-            let error = match write(bytes) {
-                Ok(0) => io::ErrorKind::WriteZero.into(),
-                Ok(taken) => {
-                    bytes = &bytes[taken.min(bytes.len())..];
-                    failing = None;
-                    continue;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => error,
-            };
-            let (since, pause) = failing.get_or_insert((Instant::now(), self.retry.first_pause));
-            if is_permanent(&error) || since.elapsed() >= self.retry.limit {
-                return Err(error);
-            }
-            std::thread::sleep(*pause);
-            *pause = (*pause * 2).min(self.retry.longest_pause);
-        }
-        Ok(())
     }
 }

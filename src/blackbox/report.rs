@@ -1,10 +1,11 @@
 //! What a recovery has found, and the line that says so.
 #![forbid(unsafe_code)]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::view::View;
 use crate::format::{self, Format, Glance};
+use crate::lane::ThreadId;
 
 /// What a recovery has found.
 #[derive(Clone, Debug, Default)]
@@ -12,8 +13,8 @@ use crate::format::{self, Format, Glance};
 pub struct Report {
     /// Records that the log had not got.
     pub records: u64,
-    /// The threads that they are of.
-    pub threads: BTreeSet<String>,
+    /// The threads that they are of: names, and the kernel's numbers where they are known.
+    pub threads: BTreeMap<String, BTreeSet<u32>>,
     /// The times of the first and the last of them, in ns since 1970.
     pub from: i64,
     /// See `from`.
@@ -29,14 +30,23 @@ pub struct Report {
 }
 
 impl Report {
-    pub(super) fn add(&mut self, ns: i64, thread: &str) {
+    /// Adds a record.
+    pub(super) fn add(&mut self, ns: i64, thread: &ThreadId) {
+        self.add_named(ns, &String::from_utf8_lossy(thread.name())).insert(thread.tid);
+    }
+
+    /// Adds a line, of whose thread only the name is known; returns the numbers that are known.
+    fn add_named(&mut self, ns: i64, thread: &str) -> &mut BTreeSet<u32> {
         // 0 is none yet: a line that is cut has no time.
         self.from = if self.from == 0 { ns } else { self.from.min(ns) };
         self.to = if self.to == 0 { ns } else { self.to.max(ns) };
         self.records += 1;
-        if !self.threads.contains(thread) {
-            self.threads.insert(thread.to_owned());
-        }
+        self.threads.entry(thread.to_owned()).or_default()
+    }
+
+    /// How many threads they are of, as far as they can be told apart: of lines, only by their names.
+    pub fn thread_count(&self) -> usize {
+        self.threads.values().map(|numbers| numbers.len().max(1)).sum()
     }
 
     /// Adds rendered lines: their times and threads are read from them, as far as their format tells.
@@ -44,7 +54,9 @@ impl Report {
         for line in bytes.split_inclusive(|&byte| byte == b'\n') {
             match format::glance(format, &String::from_utf8_lossy(line)) {
                 Glance { own: true, .. } => {}
-                Glance { ns: Some(ns), thread, .. } => self.add(ns, thread),
+                Glance { ns: Some(ns), thread, .. } => {
+                    self.add_named(ns, thread);
+                }
                 Glance { ns: None, .. } => self.records += 1,
             }
         }
@@ -56,7 +68,8 @@ impl Report {
         let plural =
             |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
         let mut text = if self.records == 0 {
-            format!("process {pid} ({program}) has died; nothing of its log was missing")
+            let missing = if self.unreadable == 0 { "; nothing of its log was missing" } else { "" };
+            format!("process {pid} ({program}) has died{missing}")
         } else if self.from == 0 {
             let records = plural(self.records, "record", "records");
             format!("recovered {records} that process {pid} ({program}) had not written when it died")
@@ -64,7 +77,7 @@ impl Report {
             format!(
                 "recovered {} of {}, from {} to {}, that process {pid} ({program}) had not written when it died",
                 plural(self.records, "record", "records"),
-                plural(self.threads.len() as u64, "thread", "threads"),
+                plural(self.thread_count() as u64, "thread", "threads"),
                 format::time(self.from),
                 format::time(self.to),
             )

@@ -339,7 +339,7 @@ impl View {
             return None;
         }
         let mut bytes = vec![0; staged];
-        self.read(self.header.staging + (sink * STAGING_BYTES) as u64, &mut bytes);
+        self.read(self.staging(sink), &mut bytes);
         let begun = load(&entry.place) != 0;
         let place = match load(&entry.place) {
             at @ 1..=2 => Some(&entry.places[at as usize - 1]),
@@ -351,7 +351,7 @@ impl View {
 
     /// Where a sink's staging lies.
     pub(super) fn staging(&self, sink: usize) -> u64 {
-        self.header.staging + (sink * STAGING_BYTES) as u64
+        self.header.staging.saturating_add((sink * STAGING_BYTES) as u64)
     }
 }
 

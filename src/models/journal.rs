@@ -28,7 +28,7 @@ fn round<R>(boxed: &Boxed<R>, consumer: &mut dyn Consumer) {
     consumer.advance(1, 1);
     let batch = boxed.journal.next();
     boxed.journal.sinks[0].stage(batch, BYTES, 1);
-    boxed.head.note_batch(batch, consumer.position());
+    boxed.head.note_batch(batch, consumer.position(), 1);
     boxed.journal.seal(batch);
     consumer.release();
 }

@@ -327,7 +327,7 @@ impl Lanes {
             let read = cursor.consumer.position();
             if read != cursor.released_to {
                 cursor.released_to = read;
-                cursor.lane.head.note_batch(batch, read);
+                cursor.lane.head.note_batch(batch, read, cursor.last_tick);
                 any = true;
             }
         }

@@ -32,7 +32,7 @@ pub(crate) use request::{CrashCause, ask, forget as forget_requests};
 pub(crate) use rescue::{prepare as prepare_rescue, rescue};
 
 use crate::callsite::Callsite;
-use crate::clock::{self, Anchor};
+use crate::clock::{self, Anchor, Reading};
 use crate::format::{self, Format, LineHead};
 use crate::futex::{self, Held, Lock};
 use crate::gate;
@@ -157,6 +157,11 @@ const LONGEST_NAP: Duration = Duration::from_millis(10);
 const BUSY_TIME: Duration = Duration::from_millis(100);
 
 impl Writer {
+    /// What it knows of the time.
+    pub(crate) fn clock(&self) -> Reading {
+        self.anchor.reading()
+    }
+
     /// A writer for the lanes there are. With `discard`, what stands in them is skipped: it was
     /// published after a shutdown had closed the rings, and is counted as such.
     pub(crate) fn new(idle: Idle, discard: bool) -> Self {

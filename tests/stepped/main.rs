@@ -19,7 +19,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use common::black_box::{Counts, Files, box_of, log_of};
@@ -62,6 +62,9 @@ struct Switching {
     moved: usize,
     whole: bool,
 }
+
+/// Of a recovery's steps, one of so many is one to die at, at each death of the process.
+const EVERY: u64 = 2;
 
 /// Bytes after which the log is moved away.
 const MOST: u64 = 1500;
@@ -369,16 +372,32 @@ fn die(watched: &Watched<'_>, counts: &Counts) {
     let files = watched.files;
     let returned = [0, 1].map(|thread| counts.of(thread).load(Ordering::Acquire));
     let logs = Logs::read(files);
-    let copy = watched.copy();
-    let report = boxes::complete(&copy).expect("the box can be recovered");
-    std::fs::remove_file(copy).expect("it is there");
-    assert!(report.remarks.is_empty() && report.unreadable == 0, "{report:?}");
-    let found = Logs::read(files).numbers();
-    for thread in 0..2 {
-        let known = returned[thread]..=counts.of(thread).load(Ordering::Acquire) + 1;
-        assert!(known.contains(&found[thread]), "{known:?} had returned on thread {thread}: {found:?}");
+    let recover = |copy: &Path| {
+        let report = boxes::complete(copy).expect("the box can be recovered");
+        std::fs::remove_file(copy).expect("it is there");
+        assert!(report.remarks.is_empty() && report.unreadable == 0, "{report:?}");
+        let found = Logs::read(files).numbers();
+        for thread in 0..2 {
+            let known = returned[thread]..=counts.of(thread).load(Ordering::Acquire) + 1;
+            assert!(known.contains(&found[thread]), "{known:?} had returned on thread {thread}: {found:?}");
+        }
+        logs.put_back(files);
+    };
+    recover(&watched.copy());
+    // And with it two recoveries, one after the other, at some of their steps: others each time.
+    static TURNS: AtomicU64 = AtomicU64::new(0);
+    let turn = TURNS.fetch_add(1, Ordering::Relaxed);
+    for first in (turn % EVERY..).step_by(EVERY as usize) {
+        let copy = watched.copy();
+        let is_over = boxes::complete_in_part(&copy, first).is_ok();
+        if !is_over {
+            let _ = boxes::complete_in_part(&copy, (first + turn / EVERY) % 40);
+        }
+        recover(&copy);
+        if is_over {
+            break;
+        }
     }
-    logs.put_back(files);
 }
 
 /// The process might die in the middle of the write that is behind it: some of its bytes are in the file.
