@@ -10,12 +10,19 @@ use std::time::Duration;
 
 use common::black_box::{Files, box_of, log_of};
 use common::*;
-use kakashi::{BackendError, Block, Channel, FileSink, LevelFilter, Place, Retry, Sink, SinkOptions, info};
+use kakashi::__box::{self as boxes, View};
+use kakashi::{
+    BackendError, BlackBoxError, Block, Channel, DropOldest, FileSink, LevelFilter, Place, Retry, Sink,
+    SinkOptions, StartError, info,
+};
 
 kakashi::channel!(
     /// Has room for all that is logged here.
     static ROOMY: Channel<128, 4096, 2, Block>;
 );
+
+kakashi::channel!(static SMALL: Channel<64, 16, 2, Block>);
+kakashi::channel!(static NEWS: Channel<64, 64, 2, DropOldest>);
 
 const SCENARIOS: &[Scenario] = &[
     ("leaves", leaves),
@@ -26,6 +33,12 @@ const SCENARIOS: &[Scenario] = &[
     ("panics", panics),
     ("twins", twins),
     ("restarts", restarts),
+    ("dies early", dies_early),
+    ("is quiet", is_quiet),
+    ("two leave", two_leave),
+    ("overwrites", overwrites),
+    ("may write little", may_write_little),
+    ("takes what is no box", takes_what_is_no_box),
 ];
 const PATIENCE: Duration = Duration::from_secs(30);
 /// In the batch that is cut short, and again behind it.
@@ -262,4 +275,234 @@ fn what_a_sink_had_missed_is_told() {
             .any(|line| line.contains("`the full one` had missed") && line.contains("while it failed")),
         "{told:?}"
     );
+}
+
+/// Before the writer has run at all.
+fn dies_early(directory: &str) {
+    let guard = kakashi::builder()
+        .sink(FileSink::append(log_of(directory)))
+        .black_box(box_of(directory))
+        .start()
+        .expect("it starts");
+    info!(ROOMY, "n={}", 1);
+    die(guard);
+}
+
+#[test]
+fn the_first_record_has_its_time() {
+    for _ in 0..10 {
+        let files = Files::new();
+        scenario("dies early").with(files.path()).run();
+        boxes::complete(&files.black_box).expect("it can be recovered");
+        let log = std::fs::read_to_string(files.log()).expect("there is a log");
+        assert_eq!(messages(&lines_of(files.log())).first(), Some(&"n=1"), "{log}");
+        assert!(!log.contains("1970"), "{log}");
+    }
+}
+
+/// Everything is written, and the ring has gone around within a moment.
+fn is_quiet(directory: &str) {
+    let guard = kakashi::builder()
+        .sink(FileSink::append(log_of(directory)))
+        .black_box(box_of(directory))
+        .start()
+        .expect("it starts");
+    for n in 1..=50 {
+        // Records of one and of several slots, so that what stands behind the last one is of any kind.
+        info!(
+            SMALL,
+            "n={} {}",
+            n,
+            &"zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz"[..n % 60]
+        );
+        if n % 10 == 0 {
+            kakashi::flush(HANG).expect("it is written");
+        }
+    }
+    die(guard);
+}
+
+#[test]
+fn no_call_is_said_to_have_been_under_way_that_was_not() {
+    for _ in 0..5 {
+        let files = Files::new();
+        scenario("is quiet").with(files.path()).run();
+        let report = boxes::complete(&files.black_box).expect("it can be recovered");
+        assert_eq!((report.records, report.torn), (0, 0), "{report:?}");
+        assert_eq!(messages(&lines_of(files.log())).len(), 50);
+    }
+}
+
+/// Its number is another file's by now: nobody else's file is touched.
+#[test]
+fn a_file_that_has_got_the_logs_number_is_left_alone() {
+    let files = left();
+    let other = files.directory.file("other.conf");
+    std::fs::rename(files.log(), &other).expect("it is renamed");
+    std::fs::write(&other, "mine").expect("it is written");
+    boxes::complete(&files.black_box).expect("it can be recovered");
+    assert_eq!(std::fs::read_to_string(&other).expect("it is there"), "mine");
+    // The new log has what the old one had not got, from a line's start on.
+    let log = lines_of(files.log());
+    assert!(log.iter().all(|line| line.starts_with("20")), "{:?}", log.first());
+    let last =
+        messages(&log).iter().rev().find(|message| message.starts_with("n=")).map(|last| (*last).to_owned());
+    assert_eq!(last, Some(format!("n={}", 2 * RECORDS)));
+}
+
+#[test]
+fn a_damaged_box_is_kept_aside() {
+    use std::os::unix::fs::{FileExt, PermissionsExt};
+    let files = left();
+    let file = File::options().read(true).write(true).open(&files.black_box).expect("it is there");
+    // Its tables: see `src/blackbox/mod.rs`.
+    file.write_all_at(&[0; 700], 36_864 + 600).expect("it can be damaged");
+    let before = std::fs::read(&files.black_box).expect("it is read");
+    let view = View::open(&files.black_box).expect("it can be read in part");
+    let kept = PathBuf::from(format!("{}.damaged-{}", files.black_box.display(), view.pid()));
+    let report = boxes::complete(&files.black_box).expect("it can be recovered in part");
+    let message = report.message(&view);
+    assert!(message.contains(&format!("kept as `{}`", kept.display())), "{message}");
+    assert!(!message.contains("nothing of its log was missing"), "{message}");
+    assert!(std::fs::read(&kept).expect("it is kept") == before, "the copy is not what was there");
+    assert_eq!(std::fs::metadata(&kept).expect("it is there").permissions().mode() & 0o777, 0o600);
+    std::fs::remove_file(kept).expect("it is there");
+}
+
+/// By hand, nobody says which mode the log had, and whether a link may be followed: the safer one of both.
+#[test]
+fn a_log_that_is_gone_is_made_for_its_user_and_no_link_followed() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = left();
+    std::fs::rename(files.log(), files.directory.file("elsewhere")).expect("it is moved");
+    let victim = files.directory.file("victim");
+    std::fs::write(&victim, "").expect("it is written");
+    std::os::unix::fs::symlink(&victim, files.log()).expect("it is linked");
+    let error = boxes::complete(&files.black_box).expect_err("there is a link");
+    assert!(error.to_string().contains("symbolic link"), "{error}");
+    assert_eq!(std::fs::metadata(&victim).expect("it is there").len(), 0);
+    std::fs::remove_file(files.log()).expect("it is there");
+    boxes::complete(&files.black_box).expect("it can be recovered");
+    assert_eq!(std::fs::metadata(files.log()).expect("it is made").permissions().mode() & 0o777, 0o600);
+}
+
+/// The first one has nearly all of the batch, the other one nothing.
+fn two_leave(directory: &str) {
+    let hangs = Gate::closed();
+    let mut begun = false;
+    let most = move |file: &mut File, bytes: &[u8]| {
+        if std::mem::replace(&mut begun, true) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        whole(file, &bytes[..bytes.len() - 100])
+    };
+    let hang = {
+        let hangs = hangs.clone();
+        move |_: &mut File, _: &[u8]| {
+            hangs.open();
+            loop {
+                std::thread::park();
+            }
+        }
+    };
+    let guard = kakashi::builder()
+        .sink(Odd::new("most", log_of(directory), most))
+        .sink(Odd::new("none", log_of(directory).with_extension("none"), hang))
+        .black_box(box_of(directory))
+        .start()
+        .expect("it starts");
+    (1..=RECORDS).for_each(|n| info!(ROOMY, "n={}", n));
+    hangs.wait();
+    die(guard);
+}
+
+#[test]
+fn records_are_counted_by_the_sink_that_lacks_most() {
+    let files = Files::new();
+    scenario("two leave").with(files.path()).run();
+    let view = View::open(&files.black_box).expect("it is there");
+    let printed = boxes::print(&view, &mut io::sink()).expect("it can be printed");
+    let report = boxes::complete(&files.black_box).expect("it can be recovered");
+    assert_eq!(report.records, printed.records);
+    assert_eq!(report.records, RECORDS);
+}
+
+fn overwrites(directory: &str) {
+    let hangs = Gate::closed();
+    let sink = Odd::new("the log", log_of(directory), part_and_hang(&hangs));
+    let guard = kakashi::builder().sink(sink).black_box(box_of(directory)).start().expect("it starts");
+    (1..=30).for_each(|n| info!(NEWS, "n={}", n));
+    hangs.wait();
+    (31..=500).for_each(|n| info!(NEWS, "n={}", n));
+    die(guard);
+}
+
+/// However often a recovery is cut short, it says the same of what was dropped.
+#[test]
+fn what_was_dropped_is_counted_once() {
+    let files = Files::new();
+    scenario("overwrites").with(files.path()).run();
+    let copy = files.directory.file("copy");
+    let log = std::fs::read(files.log()).expect("there is a log");
+    let mut dropped = Vec::new();
+    for steps in 0.. {
+        std::fs::copy(&files.black_box, &copy).expect("it is copied");
+        std::fs::write(files.log(), &log).expect("it is put back");
+        let is_over = boxes::complete_in_part(&copy, steps).is_ok();
+        if is_over {
+            break;
+        }
+        let report = boxes::complete(&copy).expect("it can be recovered");
+        dropped.push(report.dropped);
+    }
+    assert!(dropped.len() > 10 && dropped[0] != 0, "{dropped:?}");
+    assert!(dropped.iter().all(|&count| count == dropped[0]), "{dropped:?}");
+}
+
+fn may_write_little(directory: &str) {
+    let limit = libc::rlimit { rlim_cur: 1 << 20, rlim_max: 1 << 20 };
+    // SAFETY: the limit is one.
+    unsafe { libc::setrlimit(libc::RLIMIT_FSIZE, &limit) };
+    let started = kakashi::builder()
+        .sink(FileSink::append(log_of(directory)))
+        .black_box(box_of(directory))
+        .start()
+        .map(drop);
+    assert!(matches!(&started, Err(StartError::BlackBox(BlackBoxError::Space { .. }))), "{started:?}");
+    // SAFETY: both sets are written before they are read.
+    let blocked = unsafe {
+        let mut set = std::mem::zeroed();
+        libc::pthread_sigmask(libc::SIG_BLOCK, std::ptr::null(), &mut set);
+        libc::sigismember(&set, libc::SIGXFSZ)
+    };
+    assert_eq!(blocked, 0, "the program's own writes are its own affair");
+}
+
+#[test]
+fn a_limit_on_files_is_an_error_of_start() {
+    let files = Files::new();
+    let ended = scenario("may write little").with(files.path()).run();
+    assert!(ended.status.success(), "{ended}");
+    assert!(!files.black_box.exists(), "an empty file is left");
+}
+
+fn takes_what_is_no_box(directory: &str) {
+    let started = kakashi::builder()
+        .sink(FileSink::append(log_of(directory)))
+        .black_box(box_of(directory))
+        .start()
+        .map(drop);
+    assert!(matches!(&started, Err(StartError::BlackBox(BlackBoxError::Foreign { .. }))), "{started:?}");
+}
+
+#[test]
+fn a_file_that_begins_with_zeros_is_no_box() {
+    use std::os::unix::fs::PermissionsExt;
+    let files = Files::new();
+    let mine = [vec![0; 64], b"and something of mine".to_vec()].concat();
+    std::fs::write(&files.black_box, &mine).expect("it is written");
+    std::fs::set_permissions(&files.black_box, std::fs::Permissions::from_mode(0o600)).expect("it is set");
+    let ended = scenario("takes what is no box").with(files.path()).run();
+    assert!(ended.status.success(), "{ended}");
+    assert_eq!(std::fs::read(&files.black_box).expect("it is there"), mine);
 }

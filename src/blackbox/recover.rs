@@ -304,9 +304,15 @@ impl Claimed {
         };
         let (next, evicted) = lane.counted;
         let missed = lane.view.sequence.saturating_sub(lane.view.counts.consumed).saturating_add(evicted);
-        self.put(lane.ring(table) + evicts.sequence as u64, &next.to_le_bytes())?;
         let consumed = next.saturating_sub(missed);
-        self.put(lane.ring(table) + table.shape.layout.consumed as u64, &consumed.to_le_bytes())
+        let (at, other) = (evicts.sequence, table.shape.layout.consumed);
+        if other == at + 8 {
+            // In one step: that they belong together is what the count of evicted frames goes by.
+            let both = [next.to_le_bytes(), consumed.to_le_bytes()].concat();
+            return self.put(lane.ring(table) + at as u64, &both);
+        }
+        self.put(lane.ring(table) + at as u64, &next.to_le_bytes())?;
+        self.put(lane.ring(table) + other as u64, &consumed.to_le_bytes())
     }
 
     /// Copies a box of which something cannot be read, as it is, before it is used up; says what and where.
