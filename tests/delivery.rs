@@ -988,3 +988,46 @@ fn the_writer_takes_no_signal_and_keeps_to_its_cores() {
         check(kakashi::builder().writer_core(None), &all);
     });
 }
+
+kakashi::channel!(static FOUR_SLOTS: kakashi::Channel<64, 4, 1, kakashi::DropOldest>);
+
+/// A thread overwrites without pause, so that all it has in its ring is younger than what a round takes, while the sink
+/// hangs and the backend stops. What was evicted before the stop is told all the same, if need be by the next backend.
+#[test]
+fn evictions_before_a_stop_are_told_at_the_next_start_at_least() {
+    alone("evictions_before_a_stop_are_told_at_the_next_start_at_least", || {
+        for round in 0..50 {
+            let (gate, entered) = (Gate::closed(), Gate::closed());
+            let memory = MemorySink::new();
+            let guard = kakashi::builder().sink(Held::new(&gate, &entered, &memory)).start().unwrap();
+            let evicted = || FOUR_SLOTS.stats().dropped().oldest;
+            let (done, before) = (AtomicBool::new(false), evicted());
+            std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Relaxed) {
+                        info!(FOUR_SLOTS, "x");
+                    }
+                });
+                entered.wait();
+                let hung_at = evicted();
+                until("more is evicted", || evicted() > hung_at + 1_000);
+                let due = evicted() - before;
+                gate.open();
+                guard.shutdown(HANG).unwrap();
+                done.store(true, Ordering::Relaxed);
+                let guard = kakashi::builder().sink(memory.clone()).start().unwrap();
+                guard.shutdown(HANG).unwrap();
+                let lines = memory.lines();
+                let told: u64 = notices(&lines)
+                    .iter()
+                    .filter(|line| line.contains("oldest="))
+                    .map(|line| number(line, "oldest="))
+                    .sum();
+                assert!(told >= due, "round {round}: {due} were evicted before, and {told} are told of");
+                // None of them twice.
+                assert!(told <= evicted() - before, "round {round}: {told} are told of");
+            });
+        }
+        conserved();
+    });
+}

@@ -294,6 +294,8 @@ impl Lanes {
             cursor.poll();
             let mut skipped = 0;
             while cursor.tick.is_some() {
+                // The time at which evictions before the next one are said to have been.
+                cursor.last_tick = cursor.tick.unwrap_or(cursor.last_tick);
                 let frame = cursor.frame();
                 cursor.pass(frame, 1);
                 skipped += 1;
@@ -303,7 +305,7 @@ impl Lanes {
             cursor.released = false;
             cursor.release();
             cursor.released_to = cursor.consumer.position();
-            cursor.evicted = 0;
+            // `evicted` stays, to be told: what a busy thread overwrote before the stop, the last writer may not have seen.
             cursor.lane.head.add_leftover(skipped);
         }
     }
