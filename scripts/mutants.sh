@@ -116,7 +116,7 @@ mutant "spsc: read position Relaxed" $spsc \
     'Self::move_to(&self.consumer, value);' \
     'let position = load_owned(&self.consumer.position); self.consumer.position.store(position + (value.wrapping_sub(position as usize) & Self::MASK) as u64, Ordering::Relaxed);'
 mutant "spsc: consumer looks Relaxed" $spsc \
-    'self.producer.position.load(Ordering::Acquire)' 'self.producer.position.load(Ordering::Relaxed)'
+    'self.producer.position.load(Ordering::Acquire) as usize' 'self.producer.position.load(Ordering::Relaxed) as usize'
 mutant "spsc: producer looks Relaxed" $spsc \
     'self.ring().consumer.position.load(Ordering::Acquire)' 'self.ring().consumer.position.load(Ordering::Relaxed)'
 mutant "spsc: limit a slot too far" $spsc \

@@ -127,6 +127,23 @@ fn a_flush_covers_what_others_logged_before() {
     });
 }
 
+/// A number that is drawn while the writer is at work on an earlier one is not done with it.
+#[test]
+fn a_flush_is_done_with_its_own_number() {
+    loom::model(|| {
+        with_static(Flushed::new(), |flushed| {
+            let writer = flushed.honoured();
+            let other = thread::spawn(move || {
+                publish(&mut flushed.ring.producer(), 1);
+                flushed.flush(1);
+            });
+            flushed.flush(0);
+            other.join().expect("it ends");
+            writer.join().expect("it ends");
+        });
+    });
+}
+
 /// A call that overlaps the closing of the rings is written, or left and counted, and never both: what the last writer
 /// passed and what it left are what was published.
 #[test]
