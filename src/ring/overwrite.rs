@@ -200,10 +200,10 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
         self.floor = self.floor.min(position);
         let sequence =
             if self.floor == position { self.sequence() } else { load_owned(self.ring.word(self.floor, 0)) };
-        // A statistic, hence Relaxed.
-        self.ring.producer.floor_sequence.store(sequence, Ordering::Relaxed);
         // A of the proof; the Release stores of the words that follow make it visible.
         self.ring.producer.floor.store(self.floor, Ordering::Relaxed);
+        // Behind the floor, hence Release: a frame that is counted as evicted cannot be read any more.
+        self.ring.producer.floor_sequence.store(sequence, Ordering::Release);
     }
 }
 

@@ -124,6 +124,11 @@ impl Cursor {
         }
     }
 
+    /// Of the records evicted, those right before the run of which the current record is the first.
+    fn evicted_at_hand(&self) -> u64 {
+        if self.tick.is_some() && self.at == 0 { self.run.evicted.min(self.evicted) } else { 0 }
+    }
+
     /// Whether there are drops to be told of.
     #[inline]
     pub(super) fn has_drops(&self, told_before: u64) -> bool {
@@ -407,8 +412,8 @@ impl Lanes {
         self.cursors.iter().all(Cursor::target_reached)
     }
 
-    /// What is still to be told of drops before the lane's current record (or at all, when there is
-    /// none): evicted records first.
+    /// What is still to be told of drops before the lane's current record, or, without `before`, before what is at hand:
+    /// evicted records first. (If the writer leaves, what is at hand is the next one's, with what was evicted before it.)
     pub(super) fn take_drops(&mut self, lane: usize, before: Option<u64>) -> Option<Dropped> {
         let cursor = &mut self.cursors[lane];
         if !cursor.has_drops(self.told_before) {
@@ -422,8 +427,10 @@ impl Lanes {
             from: u64::MAX,
             to: 0,
         };
-        if cursor.evicted != 0 {
-            dropped.causes[Cause::Oldest as usize] = std::mem::take(&mut cursor.evicted);
+        let kept = if before.is_none() { cursor.evicted_at_hand() } else { 0 };
+        if cursor.evicted > kept {
+            dropped.causes[Cause::Oldest as usize] = cursor.evicted - kept;
+            cursor.evicted = kept;
             dropped.to = cursor.tick.unwrap_or(cursor.last_tick);
             dropped.from = if cursor.last_tick == 0 { dropped.to } else { cursor.last_tick };
         }

@@ -263,7 +263,7 @@ impl Writer {
             if self.anchor.follow(now, urgent || self.lanes.hold_younger() || self.lanes.have_drops()) {
                 region::show_clock(self.anchor.reading());
             }
-            found = self.take(sinks, cutoff);
+            found = self.take(sinks, cutoff, stopping.is_some());
             found |= self.tell_totals(sinks);
             self.seal(sinks);
             sinks.seal();
@@ -301,7 +301,7 @@ impl Writer {
     }
 
     /// Merges and renders records up to `cutoff`, until staging is full.
-    fn take(&mut self, sinks: &mut Outlets, cutoff: u64) -> bool {
+    fn take(&mut self, sinks: &mut Outlets, cutoff: u64, leaving: bool) -> bool {
         let mut found = false;
         while sinks.staged_bytes() < BATCH_BYTES {
             let Some((lane, limit)) = self.lanes.oldest(cutoff) else {
@@ -318,7 +318,7 @@ impl Writer {
             }
         }
         for lane in 0..self.lanes.len() {
-            if self.lanes.cursor(lane).tick_up_to(u64::MAX).is_none() {
+            if leaving || self.lanes.cursor(lane).tick_up_to(u64::MAX).is_none() {
                 found |= self.tell_lane(sinks, lane, None);
             }
         }
