@@ -10,7 +10,7 @@ use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::time::Duration;
 
-use common::black_box::{Files, box_of, log_of};
+use common::black_box::{Counts, Files, box_of, log_of};
 use common::{Directory, Gate, HANG, Held, SURE, alone, conserved, dispatch, lines_of, scenario, until};
 use kakashi::{
     Block, Channel, Deferred, DropNewest, FileSink, Format, Guard, LevelFilter, MemorySink, Place,
@@ -731,6 +731,8 @@ const SCENARIOS: &[common::Scenario] = &[
     ("killed", killed),
     ("next", next),
     ("only json", only_json),
+    ("numbers", numbers_for_ever),
+    ("next json", next_of_json),
 ];
 
 #[test]
@@ -938,4 +940,97 @@ fn a_box_of_one_sink_is_printed_in_its_format() {
     assert!(records.last().is_some_and(|line| line.contains(&format!("n={MANY} \"quoted\""))), "{records:?}");
     assert!(own.len() > 1 && own[..own.len() - 1].iter().all(|line| common::message(line).starts_with('{')));
     assert_eq!(own.len() + records.len(), lines.len());
+}
+
+const THREADS: u64 = 2;
+
+/// Takes parts of batches.
+struct Choppy(FileSink, usize);
+
+impl Sink for Choppy {
+    fn open(&mut self) -> io::Result<()> {
+        self.0.open()
+    }
+
+    fn write_batch(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.1 = self.1 * 7919 % 100_003;
+        self.0.write_batch(&bytes[..1 + self.1 % bytes.len()])
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        self.0.place()
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
+    }
+}
+
+/// Logs numbers as JSON until it is killed, and notes each whose call has returned.
+fn numbers_for_ever(directory: &str) {
+    let counts = Counts::open(&std::path::Path::new(directory).join("counts"));
+    let sink = Choppy(FileSink::append(log_of(directory)), 1 + std::process::id() as usize % 1000);
+    let builder = kakashi::builder().sink_with(sink, with(Format::Json)).black_box(box_of(directory));
+    let _guard = builder.start().expect("it starts");
+    std::thread::scope(|scope| {
+        for thread in 0..THREADS {
+            let counts = &counts;
+            scope.spawn(move || {
+                for n in 1.. {
+                    info!(SURE, "{} \"of\" {}", n, thread, n = n, thread_ = thread, text = NASTY);
+                    counts.of(thread as usize).store(n, Ordering::Release);
+                }
+            });
+        }
+    });
+}
+
+/// The next start of that.
+fn next_of_json(directory: &str) {
+    let sink = FileSink::append(log_of(directory));
+    let builder = kakashi::builder().sink_with(sink, with(Format::Json)).black_box(box_of(directory));
+    builder.start().expect("it starts").shutdown(HANG).expect("all is written");
+}
+
+#[test]
+fn a_json_log_is_whole_after_kills_and_starts() {
+    for round in 0..6 {
+        let files = Files::new();
+        let counts = Counts::open(&files.directory.file("counts"));
+        let mut child =
+            std::process::Command::new(std::env::current_exe().expect("the test knows its binary"))
+                .args(["--exact", "child", "--nocapture", "--test-threads=1", "-q"])
+                .env("KAKASHI_TEST_SCENARIO", "numbers")
+                .env("KAKASHI_TEST_ARGUMENT", files.path())
+                .stdin(std::process::Stdio::null())
+                .stdout(std::process::Stdio::null())
+                .spawn()
+                .expect("the test binary can be run");
+        let returned = || -> u64 { (0..2).map(|thread| counts.of(thread).load(Ordering::Acquire)).sum() };
+        until("the child logs", || returned() > 500 + round * 3001);
+        child.kill().and_then(|()| child.wait()).expect("it can be killed");
+        let ended = scenario("next json").with(files.path()).run();
+        assert!(ended.status.success(), "{ended}");
+        let lines: Vec<_> = lines_of(files.log()).iter().map(|line| object(line)).collect();
+        let mut last = [0; THREADS as usize];
+        let mut own = Vec::new();
+        for line in &lines {
+            let Some(n) = line.get("n").and_then(Value::as_u64) else {
+                own.push(line["message"].clone());
+                continue;
+            };
+            let thread = line["thread_"].as_u64().expect("it is a number");
+            assert_eq!(n, last[thread as usize] + 1, "each once, in order: {line:?}");
+            last[thread as usize] = n;
+            assert_eq!(line["message"], format!("{n} \"of\" {thread}"));
+            assert_eq!(line["text"], NASTY);
+        }
+        for (thread, last) in last.into_iter().enumerate() {
+            let returned = counts.of(thread).load(Ordering::Relaxed);
+            assert!(last == returned || last == returned + 1, "{returned} calls had returned: {last}");
+        }
+        assert_eq!(own.len(), 1, "{own:?}");
+        let is_told = |text: &str| text.starts_with("recovered ") || text.contains("has died");
+        assert!(own[0].as_str().is_some_and(is_told), "{own:?}");
+    }
 }

@@ -52,11 +52,13 @@ impl Limits {
     }
 
     /// A text in quotes.
+    #[inline]
     pub(super) fn push_text(self, out: &mut Out<'_>, text: &[u8]) {
         self.push_string(out, |out| push_json(out, text));
     }
 
     /// What `write` writes, in quotes.
+    #[inline]
     pub(super) fn push_string(self, out: &mut Out<'_>, write: impl FnOnce(&mut Out<'_>)) {
         out.push_byte(b'"');
         out.within(self.text, whole, write);
@@ -68,6 +70,7 @@ impl Limits {
         out.within(self.text, whole, |out| escape(out, name.as_bytes()));
     }
 
+    #[inline]
     pub(super) fn push_message(self, out: &mut Out<'_>, said: &Said<'_>) {
         out.push_byte(b'"');
         out.within(self.message, whole, |out| said.push_message(out, push_json));
@@ -76,6 +79,7 @@ impl Limits {
 }
 
 /// Writes a line by `write`, and its end. One for which there is no room is written anew, with limits.
+#[inline]
 pub(super) fn fitted(out: &mut Out<'_>, mut write: impl FnMut(&mut Out<'_>, Limits)) {
     let start = out.len();
     write(out, Limits::NONE);

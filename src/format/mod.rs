@@ -78,8 +78,27 @@ pub(crate) fn record(
     if let Format::Text = format {
         return text(cache, out, head, statement, record, shared);
     }
-    let mut values = [Value::None; MAX_VALUES];
-    let count = record.values(shared, statement.values, &mut values);
+    // As for text.
+    if statement.values <= 4 {
+        push_values(cache, out, format, head, statement, record, shared, &mut [Value::None; 4]);
+    } else {
+        push_values(cache, out, format, head, statement, record, shared, &mut [Value::None; MAX_VALUES]);
+    }
+}
+
+#[allow(clippy::too_many_arguments)] // one caller, and the room for its values
+#[inline(always)]
+fn push_values<'r>(
+    cache: &mut LineCache,
+    out: &mut Out<'_>,
+    format: Format,
+    head: &LineHead<'_>,
+    statement: Statement<'_>,
+    record: &Record<'r>,
+    shared: bool,
+    values: &mut [Value<'r>],
+) {
+    let count = record.values(shared, statement.values, values);
     push_line(cache, out, format, head, &Said::Record(statement, &values[..count]));
 }
 

@@ -16,6 +16,7 @@ pub(super) enum Said<'a> {
 }
 
 impl<'a> Said<'a> {
+    #[inline(always)]
     pub(super) fn push_message(&self, out: &mut Out<'_>, escape: Escape) {
         match self {
             Said::Own(say) => say(&mut Words { out, escape }),
@@ -50,6 +51,7 @@ fn value<'v, 'r>(values: &'v [Value<'r>], at: u8) -> &'v Value<'r> {
 }
 
 /// A value as it stands in a message. What a damaged record has in a number's place is escaped, too.
+#[inline(always)]
 pub(super) fn push_plain(out: &mut Out<'_>, value: &Value<'_>, escape: Escape) {
     match *value {
         Value::Number(text) | Value::Wide(text) | Value::PlainFloat(text) | Value::Float(text)
