@@ -96,6 +96,10 @@ mod crash;
 #[cfg(not(kakashi_loom))]
 mod error;
 #[cfg(not(kakashi_loom))]
+mod filter;
+#[cfg(all(any(feature = "log", feature = "tracing"), not(kakashi_loom)))]
+mod foreign;
+#[cfg(not(kakashi_loom))]
 mod format;
 #[cfg(not(kakashi_loom))]
 mod gate;
@@ -105,6 +109,8 @@ mod hot;
 mod journal;
 #[cfg(not(kakashi_loom))]
 mod level;
+#[cfg(all(feature = "log", not(kakashi_loom)))]
+pub mod log_facade;
 #[cfg(not(kakashi_loom))]
 mod logger;
 #[cfg(not(kakashi_loom))]
@@ -123,6 +129,8 @@ mod target;
 mod thread;
 #[cfg(not(kakashi_loom))]
 mod tickets;
+#[cfg(all(feature = "tracing", not(kakashi_loom)))]
+mod tracing_facade;
 #[cfg(not(kakashi_loom))]
 mod writer;
 
@@ -136,15 +144,18 @@ mod api {
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
     };
+    pub use crate::filter::{Filter, FilterError};
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
-    pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
+    pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_filter, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
         ConsoleSink, FileSink, Format, MemorySink, NullSink, Place, Retry, Sink, SinkId, SinkOptions,
         WriterSink,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
+    #[cfg(feature = "tracing")]
+    pub use crate::tracing_facade::{init_tracing, tracing_layer};
     pub use crate::writer::Idle;
 
     /// Claims a lane of the default channel for the calling thread, ahead of its first log call. Starts
@@ -195,7 +206,7 @@ pub mod __private {
     }
 
     /// The most verbose level that is compiled in.
-    const COMPILED: crate::LevelFilter = if cfg!(feature = "max_level_off") {
+    pub(crate) const COMPILED: crate::LevelFilter = if cfg!(feature = "max_level_off") {
         crate::LevelFilter::Off
     } else if cfg!(feature = "max_level_error") {
         crate::LevelFilter::Error

@@ -13,12 +13,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("desk", &["futex", "sync"]),
     ("ownership", &["sync"]),
     ("level", &[]),
+    ("filter", &["level"]),
     ("error", &[]),
     ("clock", &["sync"]),
     ("gate", &["futex"]),
     ("journal", &[]),
     ("callsite", &["level"]),
-    ("logger", &["callsite", "futex", "level"]),
+    ("logger", &["callsite", "filter", "futex", "level"]),
     ("number", &[]),
     // What both sides share.
     ("ring", &["number", "sync"]),
@@ -43,6 +44,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     // Between callers of `flush` and the writer.
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
+    // The calling thread, when it is another crate's macro that is called.
+    ("foreign", &["arg", "callsite", "channel", "hot", "level", "record"]),
+    ("log_facade", &["foreign", "level", "logger", "record", "tickets"]),
+    ("tracing_facade", &["foreign", "level", "logger", "record"]),
     // The writer thread.
     ("sink", &["level"]),
     ("format", &["callsite", "clock", "lane", "level", "number", "record", "ring"]),
@@ -83,8 +88,24 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "backend",
         &[
-            "blackbox", "channel", "clock", "crash", "error", "futex", "gate", "journal", "level", "logger",
-            "region", "sink", "stats", "thread", "tickets", "writer",
+            "blackbox",
+            "channel",
+            "clock",
+            "crash",
+            "error",
+            "filter",
+            "futex",
+            "gate",
+            "journal",
+            "level",
+            "log_facade",
+            "logger",
+            "region",
+            "sink",
+            "stats",
+            "thread",
+            "tickets",
+            "writer",
         ],
     ),
 ];
@@ -274,13 +295,13 @@ fn the_two_sides_do_not_know_each_other() {
             .map(|(_, names)| names.iter().copied().collect())
             .unwrap_or_default()
     };
-    for caller in ["macros", "arg", "hot", "cold"] {
+    for caller in ["macros", "arg", "hot", "cold", "foreign", "log_facade", "tracing_facade"] {
         for other in ["writer", "format", "sink", "backend", "blackbox", "journal"] {
             assert!(!reaches(caller).contains(other), "{caller} names {other}");
         }
     }
     for writer in ["writer", "format", "sink"] {
-        for other in ["hot", "cold", "macros", "arg"] {
+        for other in ["hot", "cold", "macros", "arg", "foreign", "log_facade", "tracing_facade"] {
             assert!(!reaches(writer).contains(other), "{writer} names {other}");
         }
     }

@@ -9,6 +9,7 @@
 mod digits;
 mod escape;
 mod float;
+mod foreign;
 mod line;
 mod out;
 mod plan;
@@ -22,6 +23,7 @@ use crate::number;
 use crate::record::{MAX_VALUES, Record, Value};
 pub(crate) use escape::{MAX_EXPANSION, push_escaped};
 use escape::{push_name, push_quoted};
+pub(crate) use foreign::head_of;
 pub(crate) use out::Out;
 pub(crate) use plan::Plans;
 pub(crate) use row::{Gone, Row};
@@ -59,6 +61,9 @@ pub(crate) fn record(
     record: &Record<'_>,
     shared: bool,
 ) {
+    if statement.foreign {
+        return foreign::record(cache, out, head, record, shared);
+    }
     push_head(cache, out, head);
     // Room for the usual few values is cheaper to clear than room for the most.
     if statement.values <= 4 {
