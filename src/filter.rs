@@ -1,4 +1,8 @@
 //! Which records are wanted, by level and target: `info,orders=debug,net::tcp=trace`.
+//!
+//! Decision: there is one filter, and none for each sink, which has a level instead. A sink's level is one comparison per
+//! record, made by the writer for whole rows of records, by a crash handler, and by a recovery from a number in the black
+//! box; a target would have to be looked up for each record in all three, and the directives lie in the box.
 #![forbid(unsafe_code)]
 
 use core::fmt;

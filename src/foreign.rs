@@ -117,3 +117,49 @@ impl Fields<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::foreign::Fields as Decoded;
+    use crate::record::{Kind, Value};
+
+    #[test]
+    fn fields_keep_their_kinds_in_any_room() {
+        let put = |out: &mut Fields<'_, '_>| {
+            out.number("n", -7);
+            out.float("f", 1e21);
+            out.float("nan", f64::NAN);
+            out.bool("yes", true);
+            out.text("text", "7");
+            out.add("display", FieldKind::Display, format_args!("{:>3}", 7));
+            out.add("debug", FieldKind::Debug, format_args!("{:?}", "7"));
+            out.add("nothing", FieldKind::Nothing, format_args!(""));
+        };
+        let text = |kind, bytes: &'static [u8]| Value::Text { kind, bytes, cut: 0 };
+        let all = [
+            (&b"n"[..], Value::Number(b"-7")),
+            (b"f", Value::Number(b"1000000000000000000000")),
+            (b"nan", text(Kind::Str, b"NaN")),
+            (b"yes", Value::Bool(true)),
+            (b"text", text(Kind::Str, b"7")),
+            (b"display", text(Kind::Display, b"  7")),
+            (b"debug", text(Kind::Debug, b"\"7\"")),
+            (b"nothing", Value::None),
+        ];
+        for room in 0..300 {
+            let mut memory = vec![0; room];
+            let mut out = Bounded { memory: &mut memory, len: 0, cut: 0 };
+            put(&mut Fields { out: &mut out });
+            let (len, cut) = (out.len, out.cut);
+            let found: Vec<_> = Decoded::new(&memory[..len], cut as u32).collect();
+            let whole = found.iter().zip(&all).take_while(|(found, all)| found == all).count();
+            if cut == 0 {
+                assert_eq!((whole, found.len()), (all.len(), all.len()), "{room}");
+            } else {
+                assert!(found.len() <= whole + 1, "{room}: {found:?}");
+                assert!(matches!(found.last(), Some((_, Value::Text { cut: 1.., .. }))), "{room}: {found:?}");
+            }
+        }
+    }
+}

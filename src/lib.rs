@@ -21,6 +21,8 @@
 //! * Where lines go: [`Sink`] and its implementations.
 //! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
 //!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
+//! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
+//! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
 //! * What happened: [`get_async_stats`], [`stats()`].
 //!
 //! # The way of a record

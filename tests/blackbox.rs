@@ -768,8 +768,8 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
     refused(|bytes| bytes.truncate(100), "ends within its header");
     refused(|bytes| bytes.truncate(30_000), "ends before its tables do");
     refused(|bytes| bytes[0] ^= 1, "does not begin as a black box does");
-    refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 1");
-    refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 1");
+    refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 2");
+    refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 2");
     refused(|bytes| bytes[128..136].fill(0xFF), "do not lie one behind the other");
     // The tables: what is left of them does not make all records.
     let (_, message, _) = printed(|bytes| bytes[28_672 + 600..30_000].fill(0)).expect("a part can be read");

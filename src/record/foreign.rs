@@ -85,7 +85,7 @@ impl<'a> Foreign<'a> {
             target: text(target),
             location: Some((text(file), line)).filter(|(file, _)| !file.is_empty()),
             message,
-            fields: Fields { rest: fields, cut },
+            fields: Fields::new(fields, cut),
         }
     }
 }
@@ -104,6 +104,10 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    pub(crate) fn new(entries: &'a [u8], cut: u32) -> Self {
+        Fields { rest: entries, cut }
+    }
+
     fn take(&mut self, len: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(len.min(self.rest.len()));
         self.rest = rest;
@@ -161,7 +165,7 @@ mod tests {
         }
         assert!(bytes.is_ascii());
         let text = |kind, text: &'static [u8]| Value::Text { kind, bytes: text, cut: 0 };
-        let found: Vec<_> = Fields { rest: &bytes, cut: 0 }.collect();
+        let found: Vec<_> = Fields::new(&bytes, 0).collect();
         assert_eq!(found[0], (&b"n"[..], Value::Number(b"-1.5")));
         assert_eq!(found[1], (&b"b"[..], Value::Bool(true)));
         assert_eq!(found[2], (long.as_bytes(), text(Kind::Str, b"")));
@@ -171,7 +175,7 @@ mod tests {
         assert_eq!(found.len(), 6);
         // Any part of it, with something cut, says so once, at its end.
         for len in 0..bytes.len() {
-            let found: Vec<_> = Fields { rest: &bytes[..len], cut: 9 }.map(|(_, value)| value).collect();
+            let found: Vec<_> = Fields::new(&bytes[..len], 9).map(|(_, value)| value).collect();
             let (last, before) = found.split_last().expect("the cut is told");
             assert!(matches!(last, Value::Text { cut: 9, .. }), "{len}: {last:?}");
             assert!(before.iter().all(|value| !matches!(value, Value::Text { cut: 9, .. })));
@@ -188,8 +192,7 @@ mod tests {
                 *byte = (state >> 33) as u8 & if state >> 60 == 0 { 0xFF } else { 0x13 };
             }
             let len = (state >> 40) as usize % 201;
-            let found =
-                Fields { rest: &bytes[..len], cut: 0 }.fold(0, |sum, (name, _)| sum + name.len() + ENTRY);
+            let found = Fields::new(&bytes[..len], 0).fold(0, |sum, (name, _)| sum + name.len() + ENTRY);
             assert!(found <= len);
             let foreign = Foreign::new(&Record::new(&bytes[..len]), state >> 39 & 1 != 0);
             let _ = (foreign.target, foreign.location, foreign.message, foreign.fields.count());
