@@ -9,7 +9,7 @@
 
 mod support;
 
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kakashi::{Filter, Level, LevelFilter, callsites, enabled, get_async_logger, set_filter, set_level};
@@ -273,7 +273,10 @@ fn a_filter_comes_from_the_environment() {
         if let Some(value) = value {
             command.env(VARIABLE, value);
         }
-        String::from_utf8_lossy(&command.output().expect("it runs").stdout).into_owned()
+        String::from_utf8_lossy(
+            &command.stdout(Stdio::piped()).spawn().map(support::wait_for).expect("it runs").stdout,
+        )
+        .into_owned()
     };
     assert!(run(Some("warn,orders=trace".as_ref())).contains(": 8 lines"));
     assert!(run(Some("".as_ref())).contains(": 0 lines"), "an empty filter changes nothing");

@@ -10,7 +10,7 @@
 mod support;
 
 use std::fmt;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kakashi::{LevelFilter, set_filter, set_level, tracing_layer};
@@ -311,7 +311,10 @@ fn the_default_of_all_threads() {
         let output = Command::new(std::env::current_exe().expect("the test knows its binary"))
             .args(["--exact", "child", "--nocapture"])
             .env("KAKASHI_TRACING_CHILD", case)
-            .output()
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .map(support::wait_for)
             .expect("it runs");
         let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         assert!(output.status.success() && out.contains("done"), "{case}: {out}{err}");
