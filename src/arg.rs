@@ -353,7 +353,7 @@ impl<'m> Arena<'m> {
     ///
     /// The room is taken out while it runs: a nested use of the same arena finds none, and a panic
     /// leaves it empty.
-    fn text(&self, kind: Kind, format: impl FnOnce(&mut Bounded<'m>) -> fmt::Result) -> Text<'m> {
+    pub(crate) fn text(&self, kind: Kind, format: impl FnOnce(&mut Bounded<'m>) -> fmt::Result) -> Text<'m> {
         let mut bounded = Bounded { memory: self.free.take(), len: 0, cut: 0 };
         if format(&mut bounded).is_err() {
             // `format!` would panic; a log line says what there was, and that it failed.
@@ -372,10 +372,10 @@ impl<'m> Arena<'m> {
 }
 
 /// A `fmt::Write` that keeps what fits and counts the rest.
-struct Bounded<'m> {
-    memory: &'m mut [u8],
-    len: usize,
-    cut: usize,
+pub(crate) struct Bounded<'m> {
+    pub(crate) memory: &'m mut [u8],
+    pub(crate) len: usize,
+    pub(crate) cut: usize,
 }
 
 impl fmt::Write for Bounded<'_> {

@@ -43,6 +43,8 @@ pub(crate) struct Statement<'a> {
     pub(crate) fields: &'a [Field<'a>],
     /// How many values a record of it has.
     pub(crate) values: usize,
+    /// Whether its records say themselves where they come from (`record/foreign.rs`).
+    pub(crate) foreign: bool,
 }
 
 /// One log statement of this program: what [`callsites`] lists.
@@ -60,12 +62,17 @@ pub struct Callsite {
     template: &'static str,
     pieces: &'static [Piece<'static>],
     fields: &'static [Field<'static>],
+    foreign: bool,
 }
 
 /// The level from which on statements are on before anything was set.
 pub(crate) const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
 
-/// The switch's bit: the global level lets the statement pass, or it was turned on by itself.
+/// Values of a record that comes through a facade (`record/foreign.rs`).
+#[cfg(any(feature = "log", feature = "tracing"))]
+const FOREIGN_VALUES: u8 = 5;
+
+/// The switch's bit: its module's level lets the statement pass, or it was turned on by itself.
 pub(crate) const ON: u8 = 1;
 /// The switch's bit: the statement names its target, and some logger's own level lets it pass.
 pub(crate) const ON_FOR_SOME: u8 = 2;
@@ -96,7 +103,14 @@ impl Callsite {
             template,
             pieces,
             fields,
+            foreign: false,
         }
+    }
+
+    /// The statement that stands for all of a facade's records of a level.
+    #[cfg(any(feature = "log", feature = "tracing"))]
+    const fn foreign(level: Level) -> Self {
+        Callsite { foreign: true, ..Callsite::new(level, false, "log", "", 0, "", &[], &[], FOREIGN_VALUES) }
     }
 
     /// Whether records of this statement may be wanted at this moment. One that names a channel or a logger can be
@@ -113,7 +127,7 @@ impl Callsite {
         self.switch.load(Ordering::Relaxed)
     }
 
-    /// Turns this one statement on or off; the next `set_level`, of a logger or of all, decides anew. A logger with a
+    /// Turns this one statement on or off; the next `set_level`, of a logger or of all, or `set_filter` decides anew. A logger with a
     /// level of its own goes by that.
     pub fn set_enabled(&self, enabled: bool) {
         self.switch.store(if enabled { ON } else { 0 }, Ordering::Relaxed);
@@ -152,7 +166,12 @@ impl Callsite {
     /// What its lines are made of.
     #[inline]
     pub(crate) fn statement(&self) -> Statement<'static> {
-        Statement { pieces: self.pieces, fields: self.fields, values: self.values as usize }
+        Statement {
+            pieces: self.pieces,
+            fields: self.fields,
+            values: self.values as usize,
+            foreign: self.foreign,
+        }
     }
 
     /// The offset in the section: what stands in a record.
@@ -193,7 +212,25 @@ fn section() -> (*const Callsite, *const Callsite) {
     ((&raw const FIRST).cast(), (&raw const END).cast())
 }
 
-/// Every log statement linked into this program (or this dynamic library), in no order.
+/// The statements of records that come through a facade, by level.
+#[cfg(any(feature = "log", feature = "tracing"))]
+#[unsafe(link_section = "kakashi_callsites_0_1")]
+static FOREIGN: [Callsite; 5] = [
+    Callsite::foreign(Level::Error),
+    Callsite::foreign(Level::Warn),
+    Callsite::foreign(Level::Info),
+    Callsite::foreign(Level::Debug),
+    Callsite::foreign(Level::Trace),
+];
+
+/// The statement of a facade's records of that level.
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) fn foreign(level: Level) -> &'static Callsite {
+    &FOREIGN[level as usize - 1]
+}
+
+/// Every log statement linked into this program (or this dynamic library), in no order. With the feature `log` or
+/// `tracing`, five without template are among them: all records of a level that come from there.
 ///
 /// ```
 /// kakashi::debug!("an odd statement");
@@ -208,10 +245,11 @@ pub fn callsites() -> &'static [Callsite] {
     unsafe { core::slice::from_raw_parts(first, len) }
 }
 
-/// Sets every statement's switch: by `level`, and for those that name their target also by `loggers`, the most that
-/// any logger wants.
-pub(crate) fn apply_levels(level: LevelFilter, loggers: LevelFilter) {
+/// Sets every statement's switch: by its module's level, and for those that name their target also by `loggers`, the
+/// most that any logger wants. For a facade's records it is `most`, the most that any target wants.
+pub(crate) fn apply_levels(level_of: impl Fn(&str) -> LevelFilter, loggers: LevelFilter, most: LevelFilter) {
     for callsite in callsites() {
+        let level = if callsite.foreign { most } else { level_of(callsite.module) };
         let on = if level.allows(callsite.level) { ON } else { 0 };
         let for_some = if callsite.targeted && loggers.allows(callsite.level) { ON_FOR_SOME } else { 0 };
         callsite.switch.store(on | for_some, Ordering::Relaxed);

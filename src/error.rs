@@ -46,6 +46,8 @@ pub enum StartError {
     Thread(io::Error),
     /// The black box could not be made, or what stands in it could not be brought into the log.
     BlackBox(BlackBoxError),
+    /// The `log` crate has another logger already, and can have one only.
+    OtherLogger,
 }
 
 impl fmt::Display for StartError {
@@ -72,6 +74,9 @@ impl fmt::Display for StartError {
             StartError::Memory(source) => write!(f, "cannot reserve the memory of the rings: {source}"),
             StartError::Thread(source) => write!(f, "cannot start the writer thread: {source}"),
             StartError::BlackBox(source) => write!(f, "{source}"),
+            StartError::OtherLogger => f.write_str(
+                "the `log` crate has another logger already: install none, or leave `log_facade` out",
+            ),
         }
     }
 }

@@ -66,6 +66,11 @@ impl LevelFilter {
         level as u8 <= self as u8
     }
 
+    /// The name by which [`FromStr`] reads it.
+    pub(crate) const fn as_str(self) -> &'static str {
+        NAMES[self as usize]
+    }
+
     pub(crate) const fn from_u8(value: u8) -> Self {
         match value {
             0 => LevelFilter::Off,
@@ -77,6 +82,8 @@ impl LevelFilter {
         }
     }
 }
+
+const NAMES: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 impl From<Level> for LevelFilter {
     fn from(level: Level) -> Self {
@@ -107,7 +114,6 @@ impl FromStr for LevelFilter {
     /// # Errors
     /// [`ParseLevelError`] names what is no level, and the names that are.
     fn from_str(name: &str) -> Result<Self, ParseLevelError> {
-        const NAMES: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
         NAMES
             .iter()
             .position(|known| name.eq_ignore_ascii_case(known))

@@ -21,6 +21,8 @@
 //! * Where lines go: [`Sink`] and its implementations; how they look: [`Format`].
 //! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
 //!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
+//! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
+//! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
 //! * What happened: [`get_async_stats`], [`stats()`].
 //!
 //! # The way of a record
@@ -100,6 +102,10 @@ mod crash;
 #[cfg(not(kakashi_loom))]
 mod error;
 #[cfg(not(kakashi_loom))]
+mod filter;
+#[cfg(all(any(feature = "log", feature = "tracing"), not(kakashi_loom)))]
+mod foreign;
+#[cfg(not(kakashi_loom))]
 mod format;
 #[cfg(not(kakashi_loom))]
 mod gate;
@@ -108,6 +114,8 @@ mod hot;
 mod journal;
 #[cfg(not(kakashi_loom))]
 mod level;
+#[cfg(all(feature = "log", not(kakashi_loom)))]
+pub mod log_facade;
 #[cfg(not(kakashi_loom))]
 mod logger;
 #[cfg(not(kakashi_loom))]
@@ -126,6 +134,8 @@ mod target;
 mod thread;
 #[cfg(not(kakashi_loom))]
 mod tickets;
+#[cfg(all(feature = "tracing", not(kakashi_loom)))]
+mod tracing_facade;
 #[cfg(not(kakashi_loom))]
 mod writer;
 
@@ -141,16 +151,19 @@ mod api {
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
     };
+    pub use crate::filter::{Filter, FilterError};
     pub use crate::format::{Format, Pattern, PatternError};
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
-    pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_level};
+    pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_filter, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::sink::{
         ConsoleSink, FileSink, MemorySink, NullSink, Period, Place, Retention, Retry, Rotation, Sink, SinkId,
         SinkOptions, WriterSink, request_reopen,
     };
     pub use crate::stats::{AsyncStats, DropCauses, LaneStats, Stats, get_async_stats, stats};
+    #[cfg(feature = "tracing")]
+    pub use crate::tracing_facade::{init_tracing, tracing_layer};
     pub use crate::writer::Idle;
 
     /// Claims a lane of the default channel for the calling thread, ahead of its first log call. Starts
@@ -203,7 +216,7 @@ pub mod __private {
     }
 
     /// The most verbose level that is compiled in.
-    const COMPILED: crate::LevelFilter = if cfg!(feature = "max_level_off") {
+    pub(crate) const COMPILED: crate::LevelFilter = if cfg!(feature = "max_level_off") {
         crate::LevelFilter::Off
     } else if cfg!(feature = "max_level_error") {
         crate::LevelFilter::Error

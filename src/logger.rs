@@ -1,8 +1,15 @@
-//! Named loggers: an index into a table of static size, interned without allocation.
+//! Named loggers: an index into a table of static size, interned without allocation. And what decides which records are
+//! wanted: the global level, the filter, and the loggers' own levels.
+//!
+//! A log call looks at none of these but at what was worked out of them: its statement's switch, and its logger's level
+//! in the table. `refresh` works all of it out anew, under a lock, after each change.
 
 use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, fence};
+#[cfg(any(feature = "log", feature = "tracing"))]
+use std::sync::OnceLock;
 
 use crate::callsite::{self, DEFAULT_LEVEL};
+use crate::filter::Filter;
 use crate::futex::Lock;
 use crate::level::{Level, LevelFilter};
 
@@ -15,7 +22,10 @@ const INHERIT: u8 = u8::MAX;
 struct Entry {
     name: AtomicPtr<u8>,
     len: AtomicUsize,
+    /// What counts: its own level, else that of the directive that names it, else `INHERIT`.
     level: AtomicU8,
+    /// What `Logger::set_level` has set since the last filter that names it.
+    own: AtomicU8,
 }
 
 static TABLE: [Entry; MAX_LOGGERS] = [const {
@@ -23,10 +33,21 @@ static TABLE: [Entry; MAX_LOGGERS] = [const {
         name: AtomicPtr::new(core::ptr::null_mut()),
         len: AtomicUsize::new(0),
         level: AtomicU8::new(INHERIT),
+        own: AtomicU8::new(INHERIT),
     }
 }; MAX_LOGGERS];
 
+/// The level of what no directive names.
 static GLOBAL: AtomicU8 = AtomicU8::new(DEFAULT_LEVEL as u8);
+/// The most that the global level or any directive lets pass.
+static MOST: AtomicU8 = AtomicU8::new(DEFAULT_LEVEL as u8);
+
+/// The filter in force, if one was set. It is read without a lock, at any time: so none that was ever set is freed.
+static FILTER: AtomicPtr<Filter> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Every different filter that was set. Held while what calls look at is worked out: two at a time could leave it to the
+/// one that read the older levels.
+static FILTERS: Lock<Vec<&'static Filter>> = Lock::new(Vec::new());
 
 /// Bytes of a name that another process can read; of a longer one, the rest is cut.
 const SHOWN_BYTES: usize = 120;
@@ -96,12 +117,20 @@ pub fn get_async_logger(name: &'static str) -> Logger {
         match entry.name.compare_exchange(core::ptr::null_mut(), wanted, Ordering::AcqRel, Ordering::Acquire)
         {
             Ok(_) => {
+                let filter = FILTER.load(Ordering::Acquire);
+                // Nobody has this logger yet, so that it has no level of its own.
+                entry.level.store(level_by(filter_at(filter), name), Ordering::Relaxed);
                 // Length plus one, so that 0 means "not written yet".
                 entry.len.store(name.len() + 1, Ordering::Release);
                 fence(Ordering::SeqCst);
                 // SAFETY: `show` was given a reference for the life of the program.
                 if let Some(shown) = unsafe { SHOWN.load(Ordering::Acquire).as_ref() } {
                     shown.put(index, name);
+                }
+                // One that was set meanwhile may have passed over the entry, whose length was not there yet: it stores
+                // the filter first, and has a fence before it looks at the entries.
+                if FILTER.load(Ordering::Relaxed) != filter {
+                    refresh(&mut FILTERS.lock());
                 }
                 return Logger { index: index as u32 };
             }
@@ -149,14 +178,14 @@ impl Logger {
         self.index as u16
     }
 
-    /// Gives this logger a level of its own, which counts instead of the global one from its next
-    /// call on.
+    /// Gives this logger a level of its own, which counts instead of the global one and of the filter's from its next
+    /// call on, until a [`set_filter`] names it.
     pub fn set_level(self, level: LevelFilter) {
-        TABLE[self.index as usize].level.store(level as u8, Ordering::Relaxed);
-        apply();
+        change(|_| TABLE[self.index as usize].own.store(level as u8, Ordering::Relaxed));
     }
 
-    /// Whether a record of `level` through this logger would be written.
+    /// Whether a record of `level` through this logger would be written. Of one without a level of its own, which no
+    /// directive of the filter names, `true` says that one of some module would be.
     #[inline(always)]
     pub fn is_enabled(self, level: Level) -> bool {
         self.wants_own(level).unwrap_or_else(|| level_enabled(level))
@@ -171,35 +200,152 @@ impl Logger {
     }
 }
 
-/// Sets the global level: which records are written, from each thread's next call on. Loggers with a
-/// level of their own are not concerned.
+/// Sets the global level: which records are written, from each thread's next call on. Loggers with a level of their own
+/// and what the [filter](set_filter) names are not concerned.
 ///
 /// ```
 /// kakashi::set_level(kakashi::LevelFilter::Debug);
 /// assert!(kakashi::enabled!(kakashi::Level::Debug));
 /// ```
 pub fn set_level(level: LevelFilter) {
-    GLOBAL.store(level as u8, Ordering::Relaxed);
-    apply();
+    change(|_| GLOBAL.store(level as u8, Ordering::Relaxed));
 }
 
-/// Whether the global level lets records of `level` pass.
+/// Sets which records are written, by level and target, from each thread's next call on, in place of the filter before.
+///
+/// A bare level becomes the global one; without, that one stays. Loggers that the filter names lose the level that
+/// [`Logger::set_level`] gave them. What is set after it, by [`set_level`] or [`Logger::set_level`], counts.
+///
+/// Each *different* filter that a program sets takes some bytes until it ends.
+///
+/// ```
+/// use kakashi::LevelFilter;
+///
+/// kakashi::set_filter("warn,orders=debug".parse()?);
+/// assert!(kakashi::get_async_logger("orders").is_enabled(kakashi::Level::Debug));
+/// kakashi::set_filter(LevelFilter::Info.into()); // nothing but a level
+/// # Ok::<(), kakashi::FilterError>(())
+/// ```
+pub fn set_filter(filter: Filter) {
+    change(|filters| {
+        let filter = match filters.iter().find(|&&known| *known == filter) {
+            Some(&known) => known,
+            None => {
+                let kept: &'static Filter = Box::leak(Box::new(filter));
+                filters.push(kept);
+                kept
+            }
+        };
+        if let Some(level) = filter.rest() {
+            GLOBAL.store(level as u8, Ordering::Relaxed);
+        }
+        for (entry, name) in named() {
+            if filter.level_of(name).is_some() {
+                entry.own.store(INHERIT, Ordering::Relaxed);
+            }
+        }
+        // Release: publishes it, to those who read it without the lock.
+        FILTER.store(core::ptr::from_ref(filter).cast_mut(), Ordering::Release);
+        fence(Ordering::SeqCst);
+    });
+}
+
+/// Whether the global level, or some directive, lets records of `level` pass.
 #[inline(always)]
 pub(crate) fn level_enabled(level: Level) -> bool {
-    level as u8 <= GLOBAL.load(Ordering::Relaxed)
+    level as u8 <= MOST.load(Ordering::Relaxed)
 }
 
-fn apply() {
-    // Two at a time could leave the switches to the one that read the older level.
-    static APPLYING: Lock<()> = Lock::new(());
-    let _held = APPLYING.lock();
-    let most = TABLE
-        .iter()
-        .map(|entry| entry.level.load(Ordering::Relaxed))
-        .filter(|&level| level != INHERIT)
-        .max()
-        .unwrap_or(0);
-    callsite::apply_levels(LevelFilter::from_u8(GLOBAL.load(Ordering::Relaxed)), LevelFilter::from_u8(most));
+/// Whether records of that level and target, which is not known before the call, are wanted.
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) fn target_enabled(level: Level, target: &str) -> bool {
+    level_enabled(level) && {
+        let filter = filter_at(FILTER.load(Ordering::Acquire));
+        let named = filter.and_then(|filter| filter.level_of(target));
+        named.unwrap_or_else(global).allows(level)
+    }
+}
+
+fn global() -> LevelFilter {
+    LevelFilter::from_u8(GLOBAL.load(Ordering::Relaxed))
+}
+
+fn filter_at(filter: *const Filter) -> Option<&'static Filter> {
+    // SAFETY: what `FILTER` ever held is null, or was leaked.
+    unsafe { filter.as_ref() }
+}
+
+/// The level of a logger that has none of its own.
+fn level_by(filter: Option<&Filter>, name: &str) -> u8 {
+    filter.and_then(|filter| filter.level_of(name)).map_or(INHERIT, |level| level as u8)
+}
+
+/// The loggers that there are, but for those whose thread is between its two stores.
+fn named() -> impl Iterator<Item = (&'static Entry, &'static str)> {
+    let known = |at: &usize| *at == MAX_LOGGERS - 1 || TABLE[*at].len.load(Ordering::Acquire) != 0;
+    (1..MAX_LOGGERS).filter(known).filter_map(|at| Some((&TABLE[at], name(at as u16)?)))
+}
+
+fn change(change: impl FnOnce(&mut Vec<&'static Filter>)) {
+    let mut filters = FILTERS.lock();
+    change(&mut filters);
+    refresh(&mut filters);
+    drop(filters);
+    #[cfg(feature = "tracing")]
+    if let Some(told) = TOLD.get() {
+        told();
+    }
+}
+
+/// Works out what calls look at, with `FILTERS` held.
+fn refresh(_: &mut Vec<&'static Filter>) {
+    let filter = filter_at(FILTER.load(Ordering::Relaxed));
+    let most_named = filter.map_or(LevelFilter::Off, Filter::most);
+    let mut loggers = most_named;
+    for (entry, name) in named() {
+        let own = entry.own.load(Ordering::Relaxed);
+        let level = if own != INHERIT { own } else { level_by(filter, name) };
+        entry.level.store(level, Ordering::Relaxed);
+        if level != INHERIT {
+            loggers = loggers.max(LevelFilter::from_u8(level));
+        }
+    }
+    let (global, most) = (global(), global().max(most_named));
+    MOST.store(most as u8, Ordering::Relaxed);
+    let level_of = |module: &str| filter.and_then(|filter| filter.level_of(module)).unwrap_or(global);
+    callsite::apply_levels(level_of, loggers, most);
+    #[cfg(feature = "log")]
+    if let Some(follow) = FOLLOWS.get() {
+        follow(most);
+    }
+}
+
+/// What has to know the most that is wanted; called with a lock held.
+#[cfg(feature = "log")]
+static FOLLOWS: OnceLock<fn(LevelFilter)> = OnceLock::new();
+
+/// Tells `follow` the most that is wanted, now and after each change. It changes no level.
+#[cfg(feature = "log")]
+pub(crate) fn follow(follow: fn(LevelFilter)) {
+    let _held = FILTERS.lock();
+    let follow = FOLLOWS.get_or_init(|| follow);
+    follow(LevelFilter::from_u8(MOST.load(Ordering::Relaxed)));
+}
+
+/// What is told of each change behind it, with no lock held.
+#[cfg(feature = "tracing")]
+static TOLD: OnceLock<fn()> = OnceLock::new();
+
+/// Calls `told` after each change.
+#[cfg(feature = "tracing")]
+pub(crate) fn tell(told: fn()) {
+    let _ = TOLD.set(told);
+}
+
+/// The most that the global level or any directive lets pass.
+#[cfg(feature = "tracing")]
+pub(crate) fn most() -> LevelFilter {
+    LevelFilter::from_u8(MOST.load(Ordering::Relaxed))
 }
 
 #[cfg(all(test, not(kakashi_loom)))]

@@ -28,6 +28,8 @@
 //! a cache line.
 #![forbid(unsafe_code)]
 
+pub(crate) mod foreign;
+
 use crate::lane::ThreadId;
 use crate::ring::Frame;
 

@@ -13,12 +13,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("desk", &["futex", "sync"]),
     ("ownership", &["sync"]),
     ("level", &[]),
+    ("filter", &["level"]),
     ("error", &[]),
     ("clock", &["sync"]),
     ("gate", &["futex"]),
     ("journal", &["sync"]),
     ("callsite", &["level"]),
-    ("logger", &["callsite", "futex", "level"]),
+    ("logger", &["callsite", "filter", "futex", "level"]),
     ("number", &[]),
     ("calendar", &[]),
     // What both sides share.
@@ -45,6 +46,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ),
     // Between callers of `flush` and the writer.
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
+    // The calling thread, when it is another crate's macro that is called.
+    ("foreign", &["arg", "callsite", "channel", "hot", "level", "record"]),
+    ("log_facade", &["foreign", "level", "logger", "record", "tickets"]),
+    ("tracing_facade", &["foreign", "level", "logger", "record"]),
     // The writer thread.
     ("sink", &["calendar", "clock", "cores", "format", "level"]),
     ("format", &["calendar", "callsite", "clock", "lane", "level", "number", "record", "ring"]),
@@ -85,8 +90,25 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "backend",
         &[
-            "blackbox", "channel", "clock", "cores", "crash", "error", "futex", "gate", "journal", "level",
-            "logger", "region", "sink", "stats", "thread", "tickets", "writer",
+            "blackbox",
+            "channel",
+            "clock",
+            "cores",
+            "crash",
+            "error",
+            "filter",
+            "futex",
+            "gate",
+            "journal",
+            "level",
+            "log_facade",
+            "logger",
+            "region",
+            "sink",
+            "stats",
+            "thread",
+            "tickets",
+            "writer",
         ],
     ),
 ];
@@ -277,13 +299,13 @@ fn the_two_sides_do_not_know_each_other() {
             .map(|(_, names)| names.iter().copied().collect())
             .unwrap_or_default()
     };
-    for caller in ["macros", "arg", "hot", "cold"] {
+    for caller in ["macros", "arg", "hot", "cold", "foreign", "log_facade", "tracing_facade"] {
         for other in ["writer", "format", "sink", "backend", "blackbox", "journal"] {
             assert!(!reaches(caller).contains(other), "{caller} names {other}");
         }
     }
     for writer in ["writer", "format", "sink"] {
-        for other in ["hot", "cold", "macros", "arg"] {
+        for other in ["hot", "cold", "macros", "arg", "foreign", "log_facade", "tracing_facade"] {
             assert!(!reaches(writer).contains(other), "{writer} names {other}");
         }
     }

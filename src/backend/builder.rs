@@ -13,6 +13,7 @@ use crate::blackbox::{self, Content, FileSizeLimit};
 use crate::clock::{self, Clock};
 use crate::cores;
 use crate::error::{BlackBoxError, StartError};
+use crate::filter::{Filter, FilterError};
 use crate::futex;
 use crate::gate::{self, State};
 use crate::journal::MAX_SINKS;
@@ -25,6 +26,9 @@ use crate::{crash, logger, region, thread};
 #[must_use = "a builder does nothing until it is started"]
 pub struct Builder {
     level: Option<LevelFilter>,
+    filter: Option<Filter>,
+    #[cfg(feature = "log")]
+    log_facade: bool,
     sinks: Vec<(Box<dyn Sink>, SinkOptions)>,
     core: WriterCore,
     idle: Idle,
@@ -62,6 +66,9 @@ pub struct Builder {
 pub fn builder() -> Builder {
     Builder {
         level: None,
+        filter: None,
+        #[cfg(feature = "log")]
+        log_facade: false,
         sinks: Vec::new(),
         core: WriterCore::Last,
         idle: Idle::Backoff,
@@ -79,6 +86,7 @@ impl std::fmt::Debug for Builder {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Builder")
             .field("level", &self.level)
+            .field("filter", &self.filter)
             .field("sinks", &self.sinks.iter().map(|(sink, _)| sink.name()).collect::<Vec<_>>())
             .field("core", &self.core)
             .field("idle", &self.idle)
@@ -94,6 +102,38 @@ impl Builder {
     /// Sets the global level; see [`set_level`](crate::set_level). Left as it is when not called.
     pub fn level(mut self, level: LevelFilter) -> Self {
         self.level = Some(level);
+        self
+    }
+
+    /// Sets which records are written, by level and target; see [`set_filter`](crate::set_filter). Its bare level counts
+    /// rather than [`level`](Builder::level). Left as it is when not called.
+    pub fn filter(mut self, filter: Filter) -> Self {
+        self.filter = Some(filter);
+        self
+    }
+
+    /// The same, read from a variable of the environment; nothing is changed when there is no such variable.
+    ///
+    /// # Errors
+    /// [`FilterError`] when what the variable holds is no filter.
+    ///
+    /// ```
+    /// let guard = kakashi::builder().filter_from_env("KAKASHI_LOG")?.start()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn filter_from_env(self, variable: &str) -> Result<Self, FilterError> {
+        let Some(text) = std::env::var_os(variable) else { return Ok(self) };
+        let filter = match text.to_str() {
+            Some(text) => text.parse(),
+            None => Err(FilterError::not_unicode(text.to_string_lossy().into_owned())),
+        };
+        Ok(self.filter(filter.map_err(|error| error.of_variable(variable))?))
+    }
+
+    /// Makes this backend the logger of the `log` crate; see [`log_facade`](crate::log_facade). Default: off.
+    #[cfg(feature = "log")]
+    pub fn log_facade(mut self, on: bool) -> Self {
+        self.log_facade = on;
         self
     }
 
@@ -238,6 +278,10 @@ impl Builder {
         }
         prepare(&mut control)?;
         let thread = WriterThread::new()?;
+        #[cfg(feature = "log")]
+        if self.log_facade {
+            crate::log_facade::init().map_err(|_| StartError::OtherLogger)?;
+        }
         let before = gate::state();
         match before {
             State::AutoStarted => {
@@ -265,6 +309,9 @@ impl Builder {
         control.core = self.core;
         if let Some(level) = level {
             logger::set_level(level);
+        }
+        if let Some(filter) = self.filter {
+            logger::set_filter(filter);
         }
         if self.panic_hook {
             crash::panic::install();

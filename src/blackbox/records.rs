@@ -257,7 +257,12 @@ impl<'v> Renderer<'v> {
     }
 
     /// The line of a record; `None` when it names no statement.
-    pub(super) fn line(&mut self, lane: &LaneView, found: &Found, format: Format) -> Option<Line<'_>> {
+    pub(super) fn line<'l>(
+        &'l mut self,
+        lane: &LaneView,
+        found: &'l Found,
+        format: Format,
+    ) -> Option<Line<'l>> {
         let record = Record::new(&found.bytes);
         let statement = self.tables.statements.get(&record.callsite)?;
         let channel = self.tables.channels.get(lane.channel).map_or("", |channel| channel.name);
@@ -272,11 +277,12 @@ impl<'v> Renderer<'v> {
         let target = logger.or(channel).unwrap_or(statement.module);
         let location = Some((statement.file, statement.line));
         let head = LineHead { ns, level: statement.level, target, location, thread };
+        let logger = format::head_of(statement.statement(), &head, &record, lane.shared).target;
         let mut out = Out::new(&mut self.room);
         let cache = &mut self.cache;
         format::record(cache, &mut out, format, &head, statement.statement(), &record, lane.shared);
         let len = out.len();
-        Some(Line { level: statement.level, ns, logger: target, thread, text: &self.room[..len] })
+        Some(Line { level: statement.level, ns, logger, thread, text: &self.room[..len] })
     }
 
     /// A line of the logger's own.

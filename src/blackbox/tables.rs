@@ -7,7 +7,7 @@
 //!            u8 1 if the ring evicts; places in the ring, u32 each: write, published, read, consumed, slots, floor,
 //!            floor's sequence number, expected sequence number; `consumed` of such a ring has bit 63 set while the last
 //!            frame is at hand and not yet read
-//! statement  u32 id, u8 level (1 error ... 5 trace), u8 values, u32 line, text file, text module, text template,
+//! statement  u32 id, u8 level (1 error ... 5 trace), u8 values, u8 1 if it is a facade's, u32 line, text file, text module, text template,
 //!            u16 pieces, each: u8 0, text; or u8 1, u8 value
 //!            u16 fields, each: text name, u8 value, u8 1 if the message has it
 //! text       u32 bytes, UTF-8
@@ -60,6 +60,7 @@ fn encode_at(plan: region::Plan) -> Vec<u8> {
         out.u32(callsite.id() as usize);
         out.u8(callsite.level() as u8);
         out.u8(statement.values as u8);
+        out.u8(statement.foreign);
         out.u32(callsite.line() as usize);
         [callsite.file(), callsite.module_path(), callsite.template()]
             .into_iter()
@@ -130,13 +131,14 @@ pub(super) struct StatementTable<'a> {
     pub(super) file: &'a str,
     pub(super) module: &'a str,
     values: usize,
+    foreign: bool,
     pieces: Vec<Piece<'a>>,
     fields: Vec<Field<'a>>,
 }
 
 impl StatementTable<'_> {
     pub(super) fn statement(&self) -> Statement<'_> {
-        Statement { pieces: &self.pieces, fields: &self.fields, values: self.values }
+        Statement { pieces: &self.pieces, fields: &self.fields, values: self.values, foreign: self.foreign }
     }
 }
 
@@ -198,7 +200,7 @@ impl<'a> Tables<'a> {
                 5 => Level::Trace,
                 _ => return None,
             };
-            let (values, line) = (usize::from(from.u8()?), from.u32()?);
+            let (values, foreign, line) = (usize::from(from.u8()?), from.u8()? == 1, from.u32()?);
             let [file, module, _template] = [from.text()?, from.text()?, from.text()?];
             let mut pieces = Vec::new();
             for _ in 0..from.u16()? {
@@ -212,7 +214,8 @@ impl<'a> Tables<'a> {
                 fields.push(Field { name: from.text()?, value: from.u8()?, in_message: from.u8()? == 1 });
             }
             let values = values.min(crate::record::MAX_VALUES);
-            self.statements.insert(id, StatementTable { level, line, file, module, values, pieces, fields });
+            let statement = StatementTable { level, line, file, module, values, foreign, pieces, fields };
+            self.statements.insert(id, statement);
         }
         Some(())
     }

@@ -14,7 +14,7 @@ const KEYS: &[&str] = &["time", "level", "logger", "file", "line", "thread", "me
 
 /// `{"time":...,"level":...,...,"message":...,` and the fields.
 pub(super) fn push(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>) {
-    fitted(out, |out, limits| {
+    fitted(out, said, |out, limits| {
         out.push(b"{\"time\":\"");
         cache.time.push(out, head.ns);
         out.push(b"\",\"level\":\"");
@@ -50,7 +50,7 @@ const ECS_KEYS: &[&str] = &[
 
 /// <https://www.elastic.co/guide/en/ecs-logging/overview/current/intro.html>: the first keys are those, in this order.
 pub(super) fn push_ecs(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>) {
-    fitted(out, |out, limits| {
+    fitted(out, said, |out, limits| {
         out.push(b"{\"@timestamp\":\"");
         cache.time.push(out, head.ns);
         out.push(b"\",\"log.level\":\"");
@@ -88,7 +88,7 @@ pub(super) fn push_otel(out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>)
         Level::Warn => 13,
         Level::Error => 17,
     };
-    fitted(out, |out, limits| {
+    fitted(out, said, |out, limits| {
         out.push(b"{\"Timestamp\":\"");
         push_signed(out, head.ns);
         out.push(b"\",\"SeverityText\":\"");

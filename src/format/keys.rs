@@ -7,6 +7,9 @@ use super::said::{Escape, Said};
 use crate::callsite::Field;
 use crate::record::MAX_VALUES;
 
+/// The most fields of a line: a statement's own are fewer; those of a facade's record may be more.
+pub(super) const MOST_FIELDS: usize = 64;
+
 /// How many `_` stand behind a field's name, so that no two keys of a line are the same.
 pub(super) fn underscores(fields: &[Field<'_>], at: usize, own: &[&str]) -> usize {
     let Some(Field { name, .. }) = fields.get(at) else { return 0 };
@@ -80,22 +83,22 @@ impl Limits {
 
 /// Writes a line by `write`, and its end. One for which there is no room is written anew, with limits.
 #[inline]
-pub(super) fn fitted(out: &mut Out<'_>, mut write: impl FnMut(&mut Out<'_>, Limits)) {
+pub(super) fn fitted(out: &mut Out<'_>, said: &Said<'_>, mut write: impl FnMut(&mut Out<'_>, Limits)) {
     let start = out.len();
     write(out, Limits::NONE);
     out.push_byte(b'\n');
     if out.overflowed() {
-        refit(out, start, &mut write);
+        refit(out, start, said.fields().len().max(MAX_VALUES), &mut write);
     }
 }
 
 #[cold]
 #[inline(never)]
-fn refit(out: &mut Out<'_>, start: usize, write: &mut dyn FnMut(&mut Out<'_>, Limits)) {
+fn refit(out: &mut Out<'_>, start: usize, fields: usize, write: &mut dyn FnMut(&mut Out<'_>, Limits)) {
     out.back_to(start);
     let room = out.remaining();
     // A quarter for the message; another for names and values of fields, and the names of the head.
-    write(out, Limits { message: room / 4, text: room / (4 * (2 * MAX_VALUES + 8)) });
+    write(out, Limits { message: room / 4, text: room / (4 * (2 * fields + 8)) });
     out.push_byte(b'\n');
     if out.overflowed() {
         // No room of a writer's: there would be no line without a part of it.

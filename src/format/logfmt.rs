@@ -12,7 +12,7 @@ use crate::record::Value;
 const KEYS: &[&str] = &["time", "level", "logger", "file", "line", "thread", "msg"];
 
 pub(super) fn push(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>) {
-    fitted(out, |out, limits| {
+    fitted(out, said, |out, limits| {
         out.push(b"time=");
         cache.time.push(out, head.ns);
         out.push(match head.level {

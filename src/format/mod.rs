@@ -14,6 +14,7 @@ mod console;
 mod digits;
 mod escape;
 mod float;
+mod foreign;
 mod glance;
 mod json;
 mod keys;
@@ -34,6 +35,7 @@ use crate::record::{MAX_VALUES, Record, Value};
 pub use choice::Format;
 pub(crate) use escape::JSON_EXPANSION;
 use escape::{MAX_EXPANSION, push_escaped, push_name, push_quoted};
+pub(crate) use foreign::head_of;
 pub(crate) use glance::{Glance, glance};
 pub(crate) use out::Out;
 pub use pattern::{Pattern, PatternError};
@@ -78,6 +80,9 @@ pub(crate) fn record(
     if let Format::Text = format {
         return text(cache, out, head, statement, record, shared);
     }
+    if statement.foreign {
+        return foreign::formatted(cache, out, format, head, record, shared);
+    }
     // As for text.
     if statement.values <= 4 {
         push_values(cache, out, format, head, statement, record, shared, &mut [Value::None; 4]);
@@ -112,6 +117,9 @@ fn text(
     record: &Record<'_>,
     shared: bool,
 ) {
+    if statement.foreign {
+        return foreign::record(cache, out, head, record, shared);
+    }
     push_head(cache, out, head);
     // Room for the usual few values is cheaper to clear than room for the most.
     if statement.values <= 4 {

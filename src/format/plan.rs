@@ -220,6 +220,9 @@ impl Plan {
     /// `None` when the statement does not fit into a plan.
     fn lay_out(&mut self, statement: Statement<'_>, head: &LineHead<'_>) -> Option<()> {
         (self.values, self.fields) = (0, 0);
+        if statement.foreign {
+            return None;
+        }
         let values = statement.values;
         // Room that is never used up: a text that ends there is too long.
         let mut texts = [0; TEXT + 1];

@@ -187,7 +187,7 @@ pub fn run_child(test: &str) -> Output {
 }
 
 /// The child's output; a child that hangs is ended.
-fn wait_for(child: Child) -> Output {
+pub fn wait_for(child: Child) -> Output {
     let pid = child.id();
     let (done, waiting) = std::sync::mpsc::channel();
     std::thread::spawn(move || done.send(child.wait_with_output()));
