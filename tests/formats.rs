@@ -19,8 +19,9 @@ use kakashi::{
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
-kakashi::channel!(static PRE: Channel<128, 4096, 8, Block, Preformatted>);
-kakashi::channel!(static DEF: Channel<128, 4096, 8, Block, Deferred>);
+// Names that no random text has.
+kakashi::channel!(static AS_TEXT: Channel<128, 4096, 8, Block, Preformatted>);
+kakashi::channel!(static AS_BITS: Channel<128, 4096, 8, Block, Deferred>);
 // No thread has a lane of its own but the first.
 kakashi::channel!(static SHARED: Channel<128, 4096, 1, Block, Preformatted>);
 kakashi::channel!(static FULL: Channel<64, 8, 2, DropNewest>);
@@ -67,12 +68,12 @@ impl Logs {
         text.split_terminator('\n').map(str::to_owned).collect()
     }
 
-    /// What a statement on `PRE` and `DEF` came to, which is the same but for name and time: the lines of the latter.
+    /// What a statement on `AS_TEXT` and `AS_BITS` came to, which is the same but for name and time: the lines of the latter.
     fn both(&self) -> Vec<(Format, String)> {
         let one = |(format, _): &(Format, MemorySink)| {
             let lines = self.take(*format);
             let [pre, def] = &lines[..] else { panic!("{format:?}: two lines were expected: {lines:?}") };
-            assert_eq!(timeless(pre).replace("PRE", "DEF"), timeless(def), "{format:?}");
+            assert_eq!(timeless(pre).replace("AS_TEXT", "AS_BITS"), timeless(def), "{format:?}");
             (*format, def.clone())
         };
         self.sinks.iter().map(one).collect()
@@ -145,7 +146,7 @@ fn json_of(format: Format, line: &str) -> (String, Map<String, Value>) {
         }
         other => panic!("{other:?} is no JSON"),
     };
-    assert_eq!((level, logger), (json!("INFO"), json!("DEF")));
+    assert_eq!((level, logger), (json!("INFO"), json!("AS_BITS")));
     assert!(thread.is_string());
     (message.as_str().expect("a message is a string").to_owned(), object)
 }
@@ -226,7 +227,11 @@ fn assert_lines(lines: &[(Format, String)], message: &str, fields: &[Expected<'_
                 let own = ["time", "level", "logger", "file", "line", "thread", "msg"];
                 let names: Vec<_> = own.into_iter().chain(fields.iter().map(|field| field.name)).collect();
                 assert_eq!(keys, names, "{line}");
-                assert_eq!((&*pairs[1].1, &*pairs[2].1, &*pairs[6].1), ("info", "DEF", message), "{line}");
+                assert_eq!(
+                    (&*pairs[1].1, &*pairs[2].1, &*pairs[6].1),
+                    ("info", "AS_BITS", message),
+                    "{line}"
+                );
                 for (Expected { name, logfmt, .. }, (_, value)) in fields.iter().zip(&pairs[own.len()..]) {
                     assert_eq!(value, logfmt, "{name}: {line}");
                 }
@@ -239,8 +244,8 @@ fn assert_lines(lines: &[(Format, String)], message: &str, fields: &[Expected<'_
 /// One statement on both channels, and what it came to.
 macro_rules! on_both {
     ($logs:expr, $($arg:tt)*) => {{
-        info!(PRE, $($arg)*);
-        info!(DEF, $($arg)*);
+        info!(AS_TEXT, $($arg)*);
+        info!(AS_BITS, $($arg)*);
         $logs.both()
     }};
 }
@@ -395,7 +400,7 @@ fn keys_are_each_once() {
     alone("keys_are_each_once", || {
         let logs = Logs::start();
         info!(
-            DEF,
+            AS_BITS,
             "m",
             level = 1,
             message = 2,
@@ -540,7 +545,7 @@ fn console_and_patterns_are_as_they_say() {
     alone("console_and_patterns_are_as_they_say", || {
         let logs = Logs::start();
         let line = line!() + 1;
-        warn!(DEF, "filled {} @ {px}", 7, px = 101.25, user = "a b\u{1b}");
+        warn!(AS_BITS, "filled {} @ {px}", 7, px = 101.25, user = "a b\u{1b}");
         let console = &logs.take(Format::Console)[0];
         let (time, rest) = console.strip_prefix("\u{1b}[2m").expect("it is dimmed").split_at(12);
         let digits = time.bytes().enumerate().all(|(at, byte)| match at {
@@ -551,10 +556,10 @@ fn console_and_patterns_are_as_they_say() {
         assert!(digits, "{console:?}");
         assert_eq!(
             rest,
-            "\u{1b}[0m \u{1b}[33mWARN\u{1b}[0m  \u{1b}[2mDEF\u{1b}[0m filled 7 @ 101.25 \u{1b}[2muser=\u{1b}[0m\"a b\\x1b\""
+            "\u{1b}[0m \u{1b}[33mWARN\u{1b}[0m  \u{1b}[2mAS_BITS\u{1b}[0m filled 7 @ 101.25 \u{1b}[2muser=\u{1b}[0m\"a b\\x1b\""
         );
         let line = format!(
-            "<  WARN|{:_^8}|DEF......> tests/formats.rs:{line} {{filled 7 @ 101.25}} user=\"a b\\x1b\" TIME",
+            "<  WARN|{:_^8}|AS_BITS..> tests/formats.rs:{line} {{filled 7 @ 101.25}} user=\"a b\\x1b\" TIME",
             thread_name()
         );
         assert_eq!(timeless(&logs.take(pattern())[0]), line);
@@ -763,6 +768,7 @@ fn files(builder: kakashi::Builder, path: &str) -> kakashi::Builder {
 
 /// The writer answers the crash handler.
 fn crash(path: &str) {
+    kakashi::__private::set_crash_patience(HANG);
     let _guard = files(kakashi::builder(), path).crash_handler(true).start().expect("it starts");
     log_many();
     fault();
