@@ -298,7 +298,7 @@ mod tests {
         let gone = |keep: Retention| {
             keep.beyond(&old, 100 * MICROS).map(|old| 100 - old.closed / MICROS).collect::<Vec<_>>()
         };
-        assert_eq!(gone(Retention::default()), []);
+        assert_eq!(gone(Retention::default()), [0_i64; 0]);
         assert_eq!(gone(Retention::default().files(2)), [2, 3, 4]);
         assert_eq!(gone(Retention::default().age(Duration::from_secs(3))), [4]);
         assert_eq!(gone(Retention::default().bytes(35)), [3, 4]);
