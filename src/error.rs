@@ -216,7 +216,11 @@ impl fmt::Display for BlackBoxError {
                 path.display()
             ),
             BlackBoxError::Damaged { path, what } => {
-                write!(f, "the black box `{}` is damaged: {what}", path.display())
+                write!(
+                    f,
+                    "the black box `{}` is damaged: {what} (to start without what it holds, move it away)",
+                    path.display()
+                )
             }
             BlackBoxError::Recovery { path, sink, source } => write!(
                 f,

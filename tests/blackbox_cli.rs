@@ -362,6 +362,7 @@ fn stat_and_top_show_a_running_process() {
     assert_eq!(object["threads"].as_array().unwrap().len(), 2);
     assert_eq!(object["threads"][0]["logged"], 1000);
     assert!(object["rates"]["logged"].is_f64() && object["threads"][0]["records_per_second"].is_f64());
+    assert!(object["threads"][0]["bytes_per_second"].is_f64());
     assert!(object["sinks"][0]["name"].as_str().unwrap().ends_with("/log"), "{json}");
     refused(&["recover", &looked.folder.black_box()], "lives in `");
     refused(&["recover", &looked.folder.black_box(), "--complete"], "lives in `");

@@ -57,6 +57,12 @@ pub(crate) fn claim(path: &Path, on_disk: bool) -> Result<Claimed, BlackBoxError
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW | libc::O_CLOEXEC)
         .open(&path)
+        .map_err(|error| match error.raw_os_error() {
+            Some(libc::ELOOP) => {
+                io::Error::new(error.kind(), "it is a symbolic link: give the file's own path")
+            }
+            _ => error,
+        })
         .map_err(failed(&path, "open"))?;
     check(&file, &path)?;
     if !on_disk && !is_on_tmpfs(&file).map_err(failed(&path, "look at the file system of"))? {

@@ -18,7 +18,10 @@ pub fn find(pid: u32) -> Result<View, BlackBoxError> {
     let failed = |source: io::Error| {
         let missing = source.kind() == io::ErrorKind::NotFound;
         let source = if missing {
-            io::Error::new(source.kind(), format!("there is no process {pid}"))
+            io::Error::new(
+                source.kind(),
+                format!("there is no process {pid}; what a dead one has left is found by its box's path"),
+            )
         } else {
             source
         };

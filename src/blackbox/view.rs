@@ -55,6 +55,8 @@ pub struct LaneInfo {
     pub thread: String,
     /// Where the lane lies in the file: which one it is.
     pub place: u64,
+    /// Bytes of the slots that its records have taken so far.
+    pub bytes: u64,
     /// Its figures.
     pub stats: LaneStats,
 }
@@ -305,14 +307,16 @@ impl View {
         let tables = self.tables();
         let state = State::of(self.head().state.load(Ordering::Relaxed));
         let named = |lane: &LaneView| {
-            let (channel, policy) =
-                tables.channels.get(lane.channel).map_or(("", ""), |channel| (channel.name, channel.policy));
+            let table = tables.channels.get(lane.channel);
+            let (channel, policy) = table.map_or(("", ""), |channel| (channel.name, channel.policy));
+            let slot_bytes = table.map_or(0, |channel| channel.shape.slot_bytes as u64);
             let thread = String::from_utf8_lossy(lane.head.thread().name()).into_owned();
             LaneInfo {
                 channel: channel.to_owned(),
                 policy: policy.to_owned(),
                 thread,
                 place: lane.start,
+                bytes: lane.write.saturating_mul(slot_bytes),
                 stats: lane.stats(state),
             }
         };

@@ -221,4 +221,5 @@ Keys of the JSON object:
   lanes, lanes_in_use, fullest and high_water (0 to 1)
   sinks     a list of name, staged_bytes (rendered and not yet taken)
   threads   a list of channel, policy, name, id, in_use, shared, logged, queued, occupied and high_water (slots),
-            slots, dropped (as above), truncated, blocked, blocked_ns, and with rates records_per_second";
+            slots, dropped (as above), truncated, blocked, blocked_ns, and with rates records_per_second
+            and bytes_per_second (of the slots that its records took)";

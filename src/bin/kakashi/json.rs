@@ -81,6 +81,7 @@ fn thread(lane: &LaneInfo, rates: Option<&Rates>) -> Value {
     });
     if let Some(rates) = rates {
         object["records_per_second"] = rates.of(lane).into();
+        object["bytes_per_second"] = rates.bytes_of(lane).into();
     }
     object
 }

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, BufWriter, IsTerminal, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use kakashi::__box::{self as boxes, Life, Report, View};
 use kakashi::{BlackBoxError, Format};
 
 use crate::box_args::Recover;
-use crate::{Failure, say, target};
+use crate::{Failure, say, table, target};
 
 pub fn run(asked: &Recover) -> Result<(), Failure> {
     let path = &asked.path;
@@ -41,11 +41,13 @@ pub fn run(asked: &Recover) -> Result<(), Failure> {
     } else if let Some(out) = &asked.out {
         to_file(&view, asked.format, out)?
     } else {
-        let mut out = BufWriter::with_capacity(1 << 16, io::stdout().lock());
+        let stdout = io::stdout();
+        let is_terminal = stdout.is_terminal();
+        let mut out = Shown { inner: BufWriter::with_capacity(1 << 16, stdout.lock()), is_terminal };
         match boxes::print_as(&view, asked.format, &mut out) {
             Err(BlackBoxError::Recovery { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
                 // Nobody reads to the end. What the buffer holds cannot be written either.
-                drop(out.into_parts());
+                drop(out.inner.into_parts());
                 return Ok(());
             }
             result => result.map_err(|error| target::failure(&error))?,
@@ -53,6 +55,30 @@ pub fn run(asked: &Recover) -> Result<(), Failure> {
     };
     say(report.message(&view));
     Ok(())
+}
+
+/// Standard output. A box may hold any bytes, and of those that would drive a terminal it gets none.
+struct Shown<W> {
+    inner: W,
+    is_terminal: bool,
+}
+
+impl<W: Write> Write for Shown<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if !self.is_terminal {
+            return self.inner.write(bytes);
+        }
+        for line in String::from_utf8_lossy(bytes).split_inclusive('\n') {
+            let (text, end) = line.strip_suffix('\n').map_or((line, ""), |text| (text, "\n"));
+            self.inner.write_all(table::plain(text).as_bytes())?;
+            self.inner.write_all(end.as_bytes())?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.inner.flush()
+    }
 }
 
 /// Prints to a new file, which is gone again if it cannot have everything.

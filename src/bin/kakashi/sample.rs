@@ -46,7 +46,8 @@ pub struct Rates {
     pub written: f64,
     pub bytes: f64,
     pub dropped: f64,
-    lanes: HashMap<u64, u64>,
+    /// Records and bytes of each lane before.
+    lanes: HashMap<u64, (u64, u64)>,
 }
 
 impl Rates {
@@ -61,14 +62,24 @@ impl Rates {
             written: rate(from.messages_written, to.messages_written),
             bytes: rate(from.bytes_written, to.bytes_written),
             dropped: rate(from.messages_dropped, to.messages_dropped),
-            lanes: before.lanes.iter().map(|lane| (lane.place, lane.stats.messages_enqueued)).collect(),
+            lanes: before
+                .lanes
+                .iter()
+                .map(|lane| (lane.place, (lane.stats.messages_enqueued, lane.bytes)))
+                .collect(),
         }
     }
 
     /// Records a second that went into a lane.
     pub fn of(&self, lane: &LaneInfo) -> f64 {
-        let before = self.lanes.get(&lane.place).copied().unwrap_or(0);
+        let (before, _) = self.lanes.get(&lane.place).copied().unwrap_or_default();
         lane.stats.messages_enqueued.saturating_sub(before) as f64 / self.seconds
+    }
+
+    /// Bytes a second of the slots that its records took.
+    pub fn bytes_of(&self, lane: &LaneInfo) -> f64 {
+        let (_, before) = self.lanes.get(&lane.place).copied().unwrap_or_default();
+        lane.bytes.saturating_sub(before) as f64 / self.seconds
     }
 }
 

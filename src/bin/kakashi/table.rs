@@ -16,7 +16,8 @@ const BAR: usize = 10;
 pub fn lines(view: &View, sample: &Sample, rates: Option<&Rates>) -> Vec<String> {
     let mut lines = totals(view, sample, rates);
     lines.push(String::new());
-    lines.push(header(rates.is_some()));
+    let any_dropped = sample.lanes.iter().any(|lane| lane.stats.dropped.total() != 0);
+    lines.push(header(rates.is_some(), any_dropped));
     lines.extend(by_rate(sample, rates).into_iter().map(|lane| row(lane, rates)));
     lines
 }
@@ -50,6 +51,13 @@ fn totals(view: &View, sample: &Sample, rates: Option<&Rates>) -> Vec<String> {
         format!(
             "calls    {} logged, {} written, {} queued, {} truncated, {} late",
             stats.calls, stats.messages_written, stats.queue_size, stats.truncated, stats.late
+        ),
+        format!(
+            "queue    {} the fullest ring now, {} any ever; {} of {} slots",
+            part_bar(stats.fullest),
+            part_bar(stats.high_water),
+            stats.queue_size,
+            stats.max_queue_size
         ),
         format!(
             "dropped  {}; {} calls waited, {:.3} s in all",
@@ -93,16 +101,19 @@ fn bytes(per_second: f64) -> String {
     format!("{:.1} MB/s", per_second / 1e6)
 }
 
-fn header(with_rates: bool) -> String {
+fn header(with_rates: bool, with_causes: bool) -> String {
     let mut line = format!("{:<20} {:<16} {:>8} ", "CHANNEL", "THREAD", "ID");
     if with_rates {
-        let _ = write!(line, "{:>10} ", "RECORDS/S");
+        let _ = write!(line, "{:>10} {:>8} ", "RECORDS/S", "MB/S");
     }
     let _ = write!(
         line,
         "{:>12}  {:<14}  {:<15}  {:>10}  {:>8}",
         "LOGGED", "QUEUE", "MOST QUEUED", "DROPPED", "WAITED"
     );
+    if with_causes {
+        line += "  DROPPED BY CAUSE";
+    }
     line
 }
 
@@ -115,7 +126,7 @@ fn row(lane: &LaneInfo, rates: Option<&Rates>) -> String {
     };
     let mut line = format!("{:<20} {:<16} {:>8} ", fit(&lane.channel, 20), fit(&name, 16), id);
     if let Some(rates) = rates {
-        let _ = write!(line, "{:>10.0} ", rates.of(lane));
+        let _ = write!(line, "{:>10.0} {:>8.1} ", rates.of(lane), rates.bytes_of(lane) / 1e6);
     }
     let _ = write!(
         line,
@@ -126,12 +137,19 @@ fn row(lane: &LaneInfo, rates: Option<&Rates>) -> String {
         stats.dropped.total(),
         stats.blocked
     );
+    for (name, count) in causes(&stats.dropped).into_iter().filter(|&(_, count)| count != 0) {
+        let _ = write!(line, "  {name}={count}");
+    }
     line
 }
 
 /// How full a ring is: `###....... 27%`.
 fn bar(filled: u64, of: u64) -> String {
-    let part = if of == 0 { 0.0 } else { (filled as f64 / of as f64).min(1.0) };
+    part_bar(if of == 0 { 0.0 } else { filled as f64 / of as f64 })
+}
+
+fn part_bar(part: f64) -> String {
+    let part = part.clamp(0.0, 1.0);
     // What is not empty shows.
     let cells = (part * BAR as f64).ceil() as usize;
     format!("{}{} {:>3.0}%", "#".repeat(cells), ".".repeat(BAR - cells), part * 100.0)
@@ -147,7 +165,7 @@ fn fit(name: &str, columns: usize) -> String {
 }
 
 /// A text as a terminal may have it: names come from the process that is looked at.
-fn plain(text: &str) -> String {
+pub fn plain(text: &str) -> String {
     let escape = |char: char| {
         let moves = char.is_control()
             || matches!(char, '\u{61C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}');

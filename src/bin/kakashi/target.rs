@@ -20,7 +20,8 @@ pub fn open(target: &OsStr) -> Result<View, Failure> {
             })?;
             find(pid).map_err(|error| {
                 Failure::new(format_args!(
-                    "{error}{}",
+                    "{}{}",
+                    told(&error),
                     if target_exists(target) {
                         format!("; the file of that name is ./{digits}")
                     } else {
@@ -43,13 +44,17 @@ pub fn open_path(path: &Path) -> Result<View, Failure> {
 
 /// The error, and what it may come from.
 pub fn failure(error: &BlackBoxError) -> Failure {
+    Failure::new(format_args!("{}", told(error)))
+}
+
+fn told(error: &BlackBoxError) -> String {
     let kind = error.source().and_then(|source| source.downcast_ref::<io::Error>()).map(io::Error::kind);
     let advice = match kind {
         Some(io::ErrorKind::NotFound) => ": a process that ends with everything written takes its box away",
         Some(io::ErrorKind::PermissionDenied) => ": run this as the user of the process",
         _ => "",
     };
-    Failure::new(format_args!("{error}{advice}"))
+    format!("{error}{advice}")
 }
 
 /// The process of a box, in words.
