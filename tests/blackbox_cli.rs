@@ -59,9 +59,10 @@ fn target_of(name: &'static str) -> kakashi::Logger {
 
 /// Logs so many records on each of two threads, at so many a second in all; as fast as can be if that is 0.
 fn two_threads(log: impl Fn(u32, u64) + Sync, count: u64, rate: u64) {
+    let end = std::sync::Barrier::new(2);
     std::thread::scope(|scope| {
         for thread in 0..2 {
-            let log = &log;
+            let (log, end) = (&log, &end);
             scope.spawn(move || {
                 let began = Instant::now();
                 for n in 0..count {
@@ -72,6 +73,8 @@ fn two_threads(log: impl Fn(u32, u64) + Sync, count: u64, rate: u64) {
                     }
                     log(thread, n);
                 }
+                // Each has a lane of its own: none ends before the other one has begun.
+                end.wait();
             });
         }
     });
