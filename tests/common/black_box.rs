@@ -19,6 +19,7 @@ impl Files {
         let name = directory.file("box").parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
         let name = name.unwrap_or_default();
         let black_box = Path::new("/dev/shm").join(format!("{}.box", name.to_string_lossy()));
+        let _ = std::fs::remove_file(&black_box);
         std::fs::write(directory.file("box"), black_box.as_os_str().as_encoded_bytes())
             .expect("it is written");
         Files { directory, black_box }

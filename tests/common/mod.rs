@@ -181,9 +181,15 @@ pub struct Directory(PathBuf);
 
 impl Directory {
     pub fn new() -> Self {
-        let path = std::env::temp_dir().join(unique("test"));
-        std::fs::create_dir(&path).expect("a directory can be made");
-        Directory(path)
+        loop {
+            let path = std::env::temp_dir().join(unique("test"));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Directory(path),
+                // Of a test that was killed, in a process of the same number.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
+                Err(error) => panic!("a directory can be made: {error}"),
+            }
+        }
     }
 
     pub fn file(&self, name: &str) -> PathBuf {
