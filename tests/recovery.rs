@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use common::black_box::{Files, box_of, log_of};
+use common::black_box::{Files, box_of, complete, log_of};
 use common::*;
 use kakashi::__box::{self as boxes, View};
 use kakashi::{
@@ -293,7 +293,7 @@ fn the_first_record_has_its_time() {
     for _ in 0..10 {
         let files = Files::new();
         scenario("dies early").with(files.path()).run();
-        boxes::complete(&files.black_box).expect("it can be recovered");
+        complete(&files.black_box).expect("it can be recovered");
         let log = std::fs::read_to_string(files.log()).expect("there is a log");
         assert_eq!(messages(&lines_of(files.log())).first(), Some(&"n=1"), "{log}");
         assert!(!log.contains("1970"), "{log}");
@@ -327,7 +327,7 @@ fn no_call_is_said_to_have_been_under_way_that_was_not() {
     for _ in 0..5 {
         let files = Files::new();
         scenario("is quiet").with(files.path()).run();
-        let report = boxes::complete(&files.black_box).expect("it can be recovered");
+        let report = complete(&files.black_box).expect("it can be recovered");
         assert_eq!((report.records, report.torn), (0, 0), "{report:?}");
         assert_eq!(messages(&lines_of(files.log())).len(), 50);
     }
@@ -340,7 +340,7 @@ fn a_file_that_has_got_the_logs_number_is_left_alone() {
     let other = files.directory.file("other.conf");
     std::fs::rename(files.log(), &other).expect("it is renamed");
     std::fs::write(&other, "mine").expect("it is written");
-    boxes::complete(&files.black_box).expect("it can be recovered");
+    complete(&files.black_box).expect("it can be recovered");
     assert_eq!(std::fs::read_to_string(&other).expect("it is there"), "mine");
     // The new log has what the old one had not got, from a line's start on.
     let log = lines_of(files.log());
@@ -360,7 +360,7 @@ fn a_damaged_box_is_kept_aside() {
     let before = std::fs::read(&files.black_box).expect("it is read");
     let view = View::open(&files.black_box).expect("it can be read in part");
     let kept = PathBuf::from(format!("{}.damaged-{}", files.black_box.display(), view.pid()));
-    let report = boxes::complete(&files.black_box).expect("it can be recovered in part");
+    let report = complete(&files.black_box).expect("it can be recovered in part");
     let message = report.message(&view);
     assert!(message.contains(&format!("kept as `{}`", kept.display())), "{message}");
     assert!(!message.contains("nothing of its log was missing"), "{message}");
@@ -378,11 +378,11 @@ fn a_log_that_is_gone_is_made_for_its_user_and_no_link_followed() {
     let victim = files.directory.file("victim");
     std::fs::write(&victim, "").expect("it is written");
     std::os::unix::fs::symlink(&victim, files.log()).expect("it is linked");
-    let error = boxes::complete(&files.black_box).expect_err("there is a link");
+    let error = complete(&files.black_box).expect_err("there is a link");
     assert!(error.to_string().contains("symbolic link"), "{error}");
     assert_eq!(std::fs::metadata(&victim).expect("it is there").len(), 0);
     std::fs::remove_file(files.log()).expect("it is there");
-    boxes::complete(&files.black_box).expect("it can be recovered");
+    complete(&files.black_box).expect("it can be recovered");
     assert_eq!(std::fs::metadata(files.log()).expect("it is made").permissions().mode() & 0o777, 0o600);
 }
 
@@ -422,7 +422,7 @@ fn records_are_counted_by_the_sink_that_lacks_most() {
     scenario("two leave").with(files.path()).run();
     let view = View::open(&files.black_box).expect("it is there");
     let printed = boxes::print(&view, &mut io::sink()).expect("it can be printed");
-    let report = boxes::complete(&files.black_box).expect("it can be recovered");
+    let report = complete(&files.black_box).expect("it can be recovered");
     assert_eq!(report.records, printed.records);
     assert_eq!(report.records, RECORDS);
 }
@@ -452,7 +452,7 @@ fn what_was_dropped_is_counted_once() {
         if is_over {
             break;
         }
-        let report = boxes::complete(&copy).expect("it can be recovered");
+        let report = complete(&copy).expect("it can be recovered");
         dropped.push(report.dropped);
     }
     assert!(dropped.len() > 10 && dropped[0] != 0, "{dropped:?}");

@@ -22,7 +22,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use common::black_box::{Counts, Files, box_of, log_of};
+use common::black_box::{Counts, Files, box_of, complete, log_of};
 use common::*;
 use kakashi::__box as boxes;
 use kakashi::{Block, Channel, Place, Sink, info};
@@ -373,7 +373,7 @@ fn die(watched: &Watched<'_>, counts: &Counts) {
     let returned = [0, 1].map(|thread| counts.of(thread).load(Ordering::Acquire));
     let logs = Logs::read(files);
     let recover = |copy: &Path| {
-        let report = boxes::complete(copy).expect("the box can be recovered");
+        let report = complete(copy).expect("the box can be recovered");
         std::fs::remove_file(copy).expect("it is there");
         assert!(report.remarks.is_empty() && report.unreadable == 0, "{report:?}");
         let found = Logs::read(files).numbers();
