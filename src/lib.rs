@@ -21,6 +21,7 @@
 //! * Where lines go: [`Sink`] and its implementations; how they look: [`Format`].
 //! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
 //!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
+//! * Restraint: [`info_once!`], [`info_every!`], [`info_sample!`] and the like for the other levels.
 //! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
 //! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
 //! * What happened: [`get_async_stats`], [`stats()`].
@@ -125,6 +126,8 @@ mod record;
 #[cfg(not(kakashi_loom))]
 mod region;
 #[cfg(not(kakashi_loom))]
+mod restraint;
+#[cfg(not(kakashi_loom))]
 mod sink;
 #[cfg(not(kakashi_loom))]
 mod stats;
@@ -206,6 +209,7 @@ pub mod __private {
     pub use crate::clock::shift_wall_clock;
     pub use crate::crash::set_crash_patience;
     pub use crate::hot::log;
+    pub use crate::restraint::{Every, Once, Sample};
     pub use crate::target::{Target, channel_level_enabled, channel_wants};
     pub use kakashi_log_macros::emit;
 

@@ -16,6 +16,10 @@ macro_rules! level_macro {
         $(#[$doc])*
         #[macro_export]
         macro_rules! $name {
+            // With fields behind those of the caller's: of `restraint.rs`.
+            (@with ($d($d more:tt)*) $d($d arg:tt)*) => {
+                $d crate::__private::emit! { ($d crate) $state $level ($d($d arg)*) ($d($d more)*) }
+            };
             ($d($d arg:tt)*) => { $d crate::__private::emit! { ($d crate) $state $level ($d($d arg)*) } };
         }
     };

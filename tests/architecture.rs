@@ -35,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("cores", &["thread"]),
     // The calling thread.
     ("macros", &[]),
+    ("restraint", &["clock"]),
     ("arg", &["number", "record", "ring"]),
     ("hot", &["arg", "callsite", "channel", "clock", "cold", "lane", "record", "ring", "target"]),
     (

@@ -12,7 +12,7 @@ mod template;
 
 use proc_macro::{Delimiter, Group, Ident, Literal, Punct, Spacing, Span, TokenStream, TokenTree};
 
-/// Expands one log statement: `(CRATE) on|off LEVEL (ARGUMENTS)`.
+/// Expands one log statement: `(CRATE) on|off LEVEL (ARGUMENTS)`, and `(FIELDS)` that come behind the arguments.
 ///
 /// `off` is for levels that are compiled out: the arguments are still type-checked, and nothing is left at run time.
 #[doc(hidden)]

@@ -48,18 +48,27 @@ pub enum Sigil {
     Display,
 }
 
-/// Reads `(CRATE) on|off LEVEL (ARGUMENTS)`.
+/// Reads `(CRATE) on|off LEVEL (ARGUMENTS)`, and `(FIELDS)` that come behind the arguments.
 pub fn parse(input: TokenStream) -> Result<Call, Error> {
     let input: Tokens = input.into_iter().collect();
-    let [TokenTree::Group(krate), TokenTree::Ident(state), TokenTree::Ident(level), TokenTree::Group(args)] =
-        &input[..]
+    let [
+        TokenTree::Group(krate),
+        TokenTree::Ident(state),
+        TokenTree::Ident(level),
+        TokenTree::Group(args),
+        more @ ..,
+    ] = &input[..]
     else {
         return Err(Error::new(
             "this macro is not for direct use; call `kakashi::info!` and its siblings",
             here(),
         ));
     };
-    let mut items = split(args.stream())?.into_iter();
+    let mut items = split(args.stream())?;
+    if let [TokenTree::Group(more)] = more {
+        items.extend(split(more.stream())?);
+    }
+    let mut items = items.into_iter();
     let first = items.next().unwrap_or_default();
     let (target, literal) = match string_literal(&first) {
         Some(literal) => (None, literal),
