@@ -811,6 +811,58 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
 }
 
 /// A second backend in the same process, killed at once.
+/// A file of holes takes no room, and may say to have any number of lanes.
+#[test]
+fn a_box_of_more_lanes_than_a_process_has_is_read_in_part() {
+    let files = Files::new();
+    scenario("held").with(files.path()).run();
+    let mut bytes = std::fs::read(&files.black_box).expect("the box is there");
+    let word =
+        |bytes: &[u8], at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().expect("eight bytes"));
+    // See `src/blackbox/mod.rs` and `tables.rs`: the first channel, forty times, each with the most lanes, behind all else.
+    let (tables, from) = (word(&bytes, 120) as usize, bytes.clone());
+    let mut behind = tables + 4;
+    for _ in 0..2 {
+        behind += 4 + (word(&from, behind) as u32) as usize;
+    }
+    let channel = &from[tables + 4..behind + 69];
+    let (mut first, lane_bytes) = (1_u64 << 32, word(&from, behind + 20));
+    let mut at = tables;
+    let mut put = |part: &[u8]| {
+        bytes[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    };
+    put(&40_u32.to_le_bytes());
+    for _ in 0..40 {
+        let mut channel = channel.to_vec();
+        let numbers = behind - tables - 4;
+        channel[numbers..numbers + 4].copy_from_slice(&4096_u32.to_le_bytes());
+        channel[numbers + 12..numbers + 20].copy_from_slice(&first.to_le_bytes());
+        put(&channel);
+        first += 4097 * lane_bytes;
+    }
+    put(&0_u32.to_le_bytes());
+    let len = at - tables;
+    bytes[128..136].copy_from_slice(&(len as u64).to_le_bytes());
+    let hash = bytes[tables..tables + len].iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, &byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+    });
+    bytes[136..144].copy_from_slice(&hash.to_le_bytes());
+    let copy = files.directory.file("copy");
+    std::fs::write(&copy, &bytes).expect("it is written");
+    // So long that all of these lanes would lie within it.
+    File::options()
+        .write(true)
+        .open(&copy)
+        .and_then(|file| file.set_len(1 << 42))
+        .expect("holes take no room");
+    let view = View::open(&copy).expect("it is a box");
+    let damage = view.damage().expect("it says more than can be");
+    assert!(damage.contains("lanes, of which 65536 were looked at"), "{damage}");
+    assert!(view.lane_stats().is_empty(), "they are of zeros");
+    boxes::print(&view, &mut io::sink()).expect("what is staged can be printed");
+}
+
 fn again(directory: &str) {
     let guard = start(directory, FileSink::append(log_of(directory)));
     info!(ROOMY, "thread=0 n={}", 1);

@@ -23,6 +23,9 @@ use crate::ring::RingCounts;
 use crate::ring::overwrite::taken_and_read;
 use crate::stats::{AsyncStats, LaneStats, Totals};
 
+/// More lanes than any process has. A file may say to have more, and be of holes, which take no room and much time.
+const MOST_LANES: usize = 1 << 16;
+
 /// A text that is padded with zeros.
 pub(super) fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
@@ -178,6 +181,14 @@ impl View {
                 "the tables of its log statements are damaged: records of those are left out".to_owned(),
             );
         }
+        let lanes = self
+            .tables()
+            .channels
+            .iter()
+            .fold(0, |sum: usize, channel| sum.saturating_add(channel.shape.threads).saturating_add(1));
+        if lanes > MOST_LANES {
+            return Some(format!("it says to have {lanes} lanes, of which {MOST_LANES} were looked at"));
+        }
         let whole = self.header.bytes;
         (self.len < whole).then(|| format!("it is cut short: {} of {whole} bytes are there", self.len))
     }
@@ -267,14 +278,13 @@ impl View {
         Reading { tick, unix_ns: unix_ns as i64, rate }
     }
 
-    /// All lanes that were ever used, with what is in their heads.
+    /// All lanes that were ever used, with what is in their heads: of the first `MOST_LANES`.
     pub(super) fn lanes(&self, tables: &Tables<'_>) -> Vec<LaneView> {
-        let mut lanes = Vec::new();
-        for (channel, table) in tables.channels.iter().enumerate() {
+        let all = tables.channels.iter().enumerate().flat_map(|(channel, table)| {
             let there = (0..=table.shape.threads).take_while(|&at| self.place_of(table, at).is_some());
-            lanes.extend(there.filter_map(|at| self.lane(table, channel, at)));
-        }
-        lanes
+            there.map(move |at| (table, channel, at))
+        });
+        all.take(MOST_LANES).filter_map(|(table, channel, at)| self.lane(table, channel, at)).collect()
     }
 
     /// A lane of a channel, if it was ever used; the one behind those of threads is the shared one.
