@@ -24,7 +24,7 @@
 //! * Restraint: [`info_once!`], [`info_every!`], [`info_sample!`] and the like for the other levels.
 //! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
 //! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
-//! * What happened: [`get_async_stats`], [`stats()`].
+//! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`].
 //!
 //! # The way of a record
 //!
@@ -122,6 +122,8 @@ mod logger;
 #[cfg(not(kakashi_loom))]
 mod policy;
 #[cfg(not(kakashi_loom))]
+mod prometheus;
+#[cfg(not(kakashi_loom))]
 mod record;
 #[cfg(not(kakashi_loom))]
 mod region;
@@ -160,6 +162,7 @@ mod api {
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_filter, set_level};
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
+    pub use crate::prometheus::{prometheus_text, write_prometheus};
     pub use crate::sink::{
         ConsoleSink, FileSink, MemorySink, NullSink, Period, Place, Retention, Retry, Rotation, Sink, SinkId,
         SinkOptions, WriterSink, request_reopen,

@@ -112,7 +112,7 @@ impl DropCauses {
         }
     }
 
-    fn get(&self, cause: Cause) -> u64 {
+    pub(crate) fn get(&self, cause: Cause) -> u64 {
         match cause {
             Cause::Newest => self.newest,
             Cause::Oldest => self.oldest,

@@ -403,6 +403,22 @@ fn full_rings_and_waits_allocate_nothing() {
 }
 
 #[test]
+fn statistics_are_rendered_without_an_allocation() {
+    struct Length(usize);
+    impl std::fmt::Write for Length {
+        fn write_str(&mut self, text: &str) -> std::fmt::Result {
+            self.0 += text.len();
+            Ok(())
+        }
+    }
+    let _turn = start();
+    on_counted_thread(|| {
+        let mut length = Length(0);
+        assert!(kakashi::write_prometheus(&mut length).is_ok() && length.0 > 1000);
+    });
+}
+
+#[test]
 fn the_writer_allocates_nothing_in_steady_state() {
     let _turn = start();
     // Lanes, and whatever grows at first.

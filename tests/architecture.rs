@@ -29,6 +29,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("policy", &["ring"]),
     ("region", &["channel", "clock", "futex", "journal", "logger", "stats"]),
     ("stats", &["channel", "gate", "lane", "region", "ring"]),
+    ("prometheus", &["gate", "lane", "stats"]),
     ("channel", &["arg", "futex", "lane", "policy", "ring", "stats"]),
     ("target", &["callsite", "channel", "level", "logger"]),
     ("thread", &["channel", "lane"]),
