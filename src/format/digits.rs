@@ -147,8 +147,7 @@ pub(super) unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, 
     for at in 0..WORDS {
         // SAFETY: as the caller promised.
         words[at] = unsafe { word(cell.add(at * 8)) };
-        // The bits that the text's bytes have in common: of 0x20, times seven.
-        odd |= words[at] & (kinds[at] * 7) ^ kinds[at];
+        odd |= words[at] & kinds.mask[at] ^ kinds.bits[at];
     }
     if odd != 0 {
         return false;
@@ -158,14 +157,25 @@ pub(super) unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, 
     true
 }
 
-/// By the length of a number's text, the upper three bits of its bytes in three words: those of 0x20 to 0x3F, then zeros.
-static KINDS: [[u64; 4]; 25] = {
-    let mut kinds = [[0; 4]; 25];
+/// What a number's text has in common with all others of its length, in three words.
+#[derive(Clone, Copy)]
+#[repr(align(64))]
+struct Kinds {
+    /// The upper three bits of its bytes.
+    mask: [u64; 3],
+    /// Those bits: of 0x20 to 0x3F.
+    bits: [u64; 3],
+}
+
+/// By the text's length.
+static KINDS: [Kinds; 25] = {
+    let mut kinds = [Kinds { mask: [0; 3], bits: [0; 3] }; 25];
     let mut len = 0;
     while len < 25 {
         let mut at = 0;
         while at < len {
-            kinds[len][at / 8] |= 0x20 << (at % 8 * 8);
+            kinds[len].mask[at / 8] |= 0xE0 << (at % 8 * 8);
+            kinds[len].bits[at / 8] |= 0x20 << (at % 8 * 8);
             at += 1;
         }
         len += 1;

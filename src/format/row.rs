@@ -75,7 +75,7 @@ impl Plans {
                 break;
             }
             let Some(ns) = shown.ns(tick) else { break };
-            prefetch(rest, row.slot_bytes, if frame.slots() > 1 { len } else { 64 << u32::from(plan.wide) });
+            prefetch(rest, row.slot_bytes, plan.wide, len);
             let (record, behind) = rest.split_at(len);
             if row.wanted.allows(plan.level) {
                 // SAFETY: there is room for a line, and the plan takes the record.
@@ -98,14 +98,20 @@ impl Plans {
     }
 }
 
+/// Asks for the lines of a record like this one, of `len` bytes, some slots ahead.
 #[inline(always)]
-fn prefetch(rest: &[u8], slot_bytes: usize, len: usize) {
+fn prefetch(rest: &[u8], slot_bytes: usize, wide: bool, len: usize) {
     let ahead = AHEAD * slot_bytes;
     if ahead < rest.len() {
         let line = rest.as_ptr().wrapping_add(ahead);
         prefetch_read(line);
-        for at in (64..len).step_by(64) {
-            prefetch_read(line.wrapping_add(at));
+        if wide {
+            prefetch_read(line.wrapping_add(64));
+            if len > slot_bytes {
+                for at in (128..len).step_by(64) {
+                    prefetch_read(line.wrapping_add(at));
+                }
+            }
         }
     }
 }
