@@ -144,10 +144,10 @@ pub(super) unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, 
     }
     let kinds = &KINDS[usize::from(len)];
     let (mut words, mut odd) = ([0; 3], 0);
-    for at in 0..WORDS {
+    for (at, to) in words.iter_mut().enumerate().take(WORDS) {
         // SAFETY: as the caller promised.
-        words[at] = unsafe { word(cell.add(at * 8)) };
-        odd |= words[at] & kinds.mask[at] ^ kinds.bits[at];
+        *to = unsafe { word(cell.add(at * 8)) };
+        odd |= *to & kinds.mask[at] ^ kinds.bits[at];
     }
     if odd != 0 {
         return false;
