@@ -37,6 +37,7 @@ const SCENARIOS: &[Scenario] = &[
     ("held", held),
     ("restart", restart),
     ("full_disk", full_disk),
+    ("crowded", crowded),
     ("dies", dies),
     ("two_sinks", two_sinks),
     ("evicting", evicting),
@@ -408,6 +409,59 @@ fn a_full_disk_loses_nothing_and_doubles_nothing() {
     let report = boxes::complete(&files.black_box).expect("there is room now");
     assert!(report.remarks.is_empty() && report.records > 1000, "{report:?}");
     assert_eq!(numbers_in(&files)[0], 2000);
+}
+
+/// Numbers without end, on a disk of as many bytes as the file `room` says.
+fn crowded(directory: &str) {
+    let room = std::fs::read_to_string(Path::new(directory).join("room")).expect("the room is given");
+    let room = room.parse().expect("it is a number");
+    let counts = Counts::open(&Path::new(directory).join("counts"));
+    let _guard = start(directory, Choppy::new(&log_of(directory), std::process::id().into()));
+    // SAFETY: a number, and a disposition.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        let limit = libc::rlimit { rlim_cur: room, rlim_max: libc::RLIM_INFINITY };
+        assert_eq!(libc::setrlimit(libc::RLIMIT_FSIZE, &limit), 0);
+    }
+    log_numbers(|thread, n| counts.of(thread).store(n, Ordering::Release));
+}
+
+#[test]
+fn torture_no_returned_record_is_lost_or_doubled_by_a_kill_while_the_disk_is_full() {
+    let mut random = Random::new();
+    let (mut full, mut had_room_again) = (0, 0);
+    let rounds = kills().div_ceil(2);
+    for round in 0..rounds {
+        let files = Files::new();
+        let counts = Counts::open(&files.directory.file("counts"));
+        let room = 1 + random.below(1_000_000);
+        std::fs::write(files.directory.file("room"), room.to_string()).expect("it can be written");
+        let child = spawn("crowded", &files, Stdio::null());
+        let size = || std::fs::metadata(files.log()).map_or(0, |data| data.len());
+        until("the disk is full", || size() >= room);
+        // While it is full, when there is room again, or much later.
+        (0..random.below(2_000)).for_each(|_| std::thread::yield_now());
+        if round % 2 == 1 {
+            let limit = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+            let pid = child.id() as libc::pid_t;
+            // SAFETY: it reads a limit, and writes none.
+            let given = unsafe { libc::prlimit(pid, libc::RLIMIT_FSIZE, &limit, std::ptr::null_mut()) };
+            assert_eq!(given, 0, "{}", io::Error::last_os_error());
+            let more = random.below(2) * random.below(1_000_000);
+            until("the log goes on", || size() >= room + more);
+        }
+        kill(child);
+        match size() {
+            size if size == room => full += 1,
+            _ => had_room_again += 1,
+        }
+        let report = boxes::complete(&files.black_box).expect("the box can be recovered");
+        assert!(report.remarks.is_empty(), "{report:?}");
+        assert_all(numbers_in(&files), |thread| counts.of(thread).load(Ordering::Relaxed));
+        println!("{round}: room for {room} bytes, {} records recovered, {} torn", report.records, report.torn);
+    }
+    println!("{full} killed while the disk was full, {had_room_again} when there was room again");
+    assert!(full >= rounds / 2, "{full} of {rounds} were killed while the disk was full");
 }
 
 /// Logs, and dies in the way that the file `how` names.
