@@ -265,6 +265,13 @@ pub struct Text<'a> {
     cut: usize,
 }
 
+impl<'a> Text<'a> {
+    /// A text that is ready.
+    pub(crate) fn ready(text: &'a str) -> Self {
+        Text { kind: Kind::Str, text, cut: 0 }
+    }
+}
+
 impl Ready for Text<'_> {
     const VARIABLE: bool = true;
 

@@ -305,6 +305,8 @@ pub(crate) fn pool_scratch<C: ChannelSpec>(channel: &C, at: usize) -> Option<*mu
 #[doc(hidden)]
 pub struct Handle<C: ChannelSpec> {
     pub(crate) state: Cell<u8>,
+    /// The thread has a context.
+    pub(crate) laden: Cell<bool>,
     pub(crate) scratch_busy: Cell<bool>,
     pub(crate) head: Cell<Option<&'static LaneHead>>,
     pub(crate) scratch: Cell<*mut u8>,
@@ -323,12 +325,15 @@ pub(crate) const UNCLAIMED: u8 = 0;
 pub(crate) const READY: u8 = 1;
 /// It is using its lane at this moment, or getting one: whoever sees this is a signal handler.
 pub(crate) const BUSY: u8 = 2;
+/// As `READY`, and the thread has a context, which goes into every record: not by the quick way.
+pub(crate) const LADEN: u8 = 3;
 
 impl<C: ChannelSpec> Handle<C> {
     #[allow(clippy::new_without_default)] // `Default` is not const
     pub const fn new() -> Self {
         Handle {
             state: Cell::new(UNCLAIMED),
+            laden: Cell::new(false),
             scratch_busy: Cell::new(false),
             head: Cell::new(None),
             scratch: Cell::new(core::ptr::null_mut()),
@@ -341,17 +346,34 @@ impl<C: ChannelSpec> Handle<C> {
 
     /// Gives the lane back, at the thread's end. A signal handler that comes in between sees `BUSY`.
     pub fn release(&self) {
-        if self.state.get() == READY {
+        if matches!(self.state.get(), READY | LADEN) {
             self.state.set(BUSY);
             compiler_fence(Ordering::SeqCst);
             let head = self.head.take();
-            // SAFETY: the state was READY, so that the half is there and not in use.
+            // SAFETY: the state was one of a lane that is there, and not in use.
             unsafe { (*self.producer.get()).assume_init_drop() };
             if let Some(head) = head {
                 head.release();
             }
             compiler_fence(Ordering::SeqCst);
             self.state.set(UNCLAIMED);
+        }
+    }
+
+    /// The lane is not in use any more.
+    pub(crate) fn rest(&self) {
+        self.state.set(match self.head.get() {
+            None => UNCLAIMED,
+            Some(_) if self.laden.get() => LADEN,
+            Some(_) => READY,
+        });
+    }
+
+    /// Whether the thread has a context. Of a call under way the next one knows it.
+    pub fn set_laden(&self, laden: bool) {
+        self.laden.set(laden);
+        if self.state.get() != BUSY {
+            self.rest();
         }
     }
 
@@ -373,6 +395,7 @@ pub struct ChannelEntry {
     pub channel: &'static dyn AnyChannel,
     pub release_thread: fn(),
     pub reset_thread: fn(),
+    pub set_laden: fn(bool),
 }
 
 impl Deref for ChannelEntry {
@@ -386,6 +409,10 @@ impl Deref for ChannelEntry {
 impl ChannelEntry {
     pub(crate) fn release_thread(&self) {
         (self.release_thread)();
+    }
+
+    pub(crate) fn set_laden(&self, laden: bool) {
+        (self.set_laden)(laden);
     }
 
     pub(crate) fn reset_thread(&self) {
@@ -473,6 +500,7 @@ macro_rules! channel {
                 channel: &$name.channel,
                 release_thread: || HANDLE.with(|handle| handle.release()),
                 reset_thread: || HANDLE.with(|handle| handle.reset()),
+                set_laden: |laden| HANDLE.with(|handle| handle.set_laden(laden)),
             };
 
             impl ::core::ops::Deref for $name {

@@ -6,7 +6,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
 use std::time::{Duration, Instant};
 
-use crate::channel::{BUSY, ChannelSpec, Handle, POOL, READY, UNCLAIMED, pool_scratch};
+use crate::channel::{BUSY, ChannelSpec, Handle, LADEN, POOL, READY, UNCLAIMED, pool_scratch};
 use crate::error::PrepareError;
 use crate::futex::{self, Held};
 use crate::gate::{self, State};
@@ -67,7 +67,7 @@ pub(crate) fn lane<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> L
 pub(crate) fn done<C: ChannelSpec>(handle: &Handle<C>, lane: &Lane) {
     if !matches!(lane, Lane::Shared { waits: false }) {
         compiler_fence(Ordering::SeqCst);
-        handle.state.set(if handle.head.get().is_some() { READY } else { UNCLAIMED });
+        handle.rest();
     }
 }
 
@@ -125,16 +125,16 @@ pub(crate) fn claim_ahead<C: ChannelSpec>(channel: &'static C, handle: &Handle<C
     if (crate::ENSURE_OPEN)() && handle.state.get() == UNCLAIMED {
         handle.state.set(BUSY);
         compiler_fence(Ordering::SeqCst);
-        let claimed = claim(channel, handle);
+        let _ = claim(channel, handle);
         compiler_fence(Ordering::SeqCst);
-        handle.state.set(if claimed.is_ok() { READY } else { UNCLAIMED });
+        handle.rest();
     }
 }
 
 /// `prepare_thread` of a channel.
 pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<(), PrepareError> {
     match handle.state.get() {
-        READY => {
+        READY | LADEN => {
             // The thread may have been given a name since its first call.
             if let Some(head) = handle.head.get() {
                 head.set_thread(thread::refresh());
@@ -160,7 +160,7 @@ pub(crate) fn prepare<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -
         populate_all(handle);
     }
     compiler_fence(Ordering::SeqCst);
-    handle.state.set(if claimed.is_ok() { READY } else { UNCLAIMED });
+    handle.rest();
     claimed.map(|_| ())
 }
 

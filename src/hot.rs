@@ -20,7 +20,8 @@ use crate::callsite::Callsite;
 use crate::channel::{BUSY, ChannelSpec, Handle, READY, UNCLAIMED};
 use crate::clock;
 use crate::cold::{self, Lane};
-use crate::record::{HEADER, SHARED_HEADER, frame_user};
+use crate::context;
+use crate::record::{CONTEXT, HEADER, SHARED_HEADER, frame_user};
 use crate::ring::{Grant, ProducerHalf};
 use crate::target::Target;
 
@@ -87,6 +88,9 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: V
     let fits = slots <= T::Channel::MAX_SLOTS && !(V::VARIABLE && values.is_cut(UNCAPPED));
     // SAFETY: the handle is this thread's, which is in this call.
     let handle = unsafe { &*T::handle() };
+    if T::BOUND {
+        return target.bound(|| push_slow(target.channel(), handle, user, values));
+    }
     if fits && handle.state.get() == READY {
         handle.state.set(BUSY);
         compiler_fence(Ordering::SeqCst);
@@ -117,11 +121,18 @@ fn lines<C: ChannelSpec, V: Values>(at: Offsets) -> usize {
 }
 
 /// Everything that is not the usual case: the first call, a full ring, a value that must be cut, a
-/// thread without a lane, a call within a call.
+/// thread without a lane, a call within a call, a context.
 #[cold]
 #[inline(never)]
 fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: V) {
-    let values = &values;
+    context::with(|context| match context {
+        None => push_record(channel, handle, user, &values),
+        Some(context) => push_record(channel, handle, user | CONTEXT as u64, &(context, values)),
+    });
+}
+
+#[inline(never)]
+fn push_record<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: &V) {
     let lane = cold::lane(channel, handle);
     if matches!(lane, Lane::None) {
         return cold::done(handle, &lane);

@@ -97,11 +97,15 @@ mod clock;
 #[cfg(not(kakashi_loom))]
 mod cold;
 #[cfg(not(kakashi_loom))]
+mod context;
+#[cfg(not(kakashi_loom))]
 mod cores;
 #[cfg(not(kakashi_loom))]
 mod crash;
 #[cfg(not(kakashi_loom))]
 mod error;
+#[cfg(not(kakashi_loom))]
+mod fields;
 #[cfg(not(kakashi_loom))]
 mod filter;
 #[cfg(all(any(feature = "log", feature = "tracing"), not(kakashi_loom)))]
@@ -153,6 +157,7 @@ mod api {
     pub use crate::callsite::{Callsite, callsites};
     pub use crate::channel::Channel;
     pub use crate::clock::Clock;
+    pub use crate::context::{BoundLogger, Context, ContextFuture, ContextGuard, ContextValue, InContext};
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
     };
@@ -210,6 +215,7 @@ pub mod __private {
     pub use crate::callsite::{Callsite, Field, Piece};
     pub use crate::channel::{ChannelEntry, DEFAULT, Handle};
     pub use crate::clock::shift_wall_clock;
+    pub use crate::context::{DebugOf, DisplayOf};
     pub use crate::crash::set_crash_patience;
     pub use crate::hot::log;
     pub use crate::restraint::{Every, Once, Sample};

@@ -35,7 +35,8 @@ use log::kv::{self, VisitSource, VisitValue};
 use log::{Log, Metadata, Record};
 
 use crate::__private::COMPILED;
-use crate::foreign::{self, Add, Event, Fields};
+use crate::fields::{Add, Fields};
+use crate::foreign::{self, Event};
 use crate::level::{Level, LevelFilter};
 use crate::record::foreign::FieldKind;
 use crate::{logger, tickets};

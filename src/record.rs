@@ -1,7 +1,7 @@
 //! The record: what a call leaves in its lane, byte by byte. Encoder and decoder share this file.
 //!
 //! ```text
-//! offset  0      frame word: 15 bits slots, filler bit, 32 bits callsite, 16 bits logger
+//! offset  0      frame word: 15 bits slots, filler bit, 31 bits callsite, context bit, 16 bits logger
 //!         8      tick
 //!        (16     in a shared lane: thread id (8), thread name (16))
 //!         H      one 16-bit meta per value, four to a word: tag (8) | length (8) << 8
@@ -18,6 +18,9 @@
 //! | floats | 8: the bits | 24: its shortest text, its length and the bit `PLAIN` in the meta |
 //! | `None` | that of the missing value; its words are the meta's length | the same |
 //! | text | 8: length (u32), bytes cut (u32) | the same |
+//!
+//! With the context bit, the first value is the thread's context (`context.rs`): a text of entries as a facade's fields
+//! are one (`record/foreign.rs`). The statement's own values are those behind it.
 //!
 //! So every offset but those of texts is a constant of the call, each value is stored without looking at
 //! the one before, and an integer or float never waits for a length. A record says itself how its
@@ -161,11 +164,15 @@ pub(crate) enum Value<'a> {
     Damaged,
 }
 
+/// The bit of a record's callsite that says that a context is the first value.
+pub(crate) const CONTEXT: u32 = 1 << 31;
+
 /// A record, taken apart as far as its first word.
 #[derive(Clone, Copy)]
 pub(crate) struct Record<'a> {
     pub(crate) callsite: u32,
     pub(crate) logger: u16,
+    pub(crate) has_context: bool,
     bytes: &'a [u8],
 }
 
@@ -183,10 +190,16 @@ impl<'a> Record<'a> {
     #[inline]
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
         let user = Frame(word(bytes, 0)).user();
-        Record { callsite: user as u32, logger: (user >> 32) as u16, bytes }
+        let callsite = user as u32;
+        Record {
+            callsite: callsite & !CONTEXT,
+            logger: (user >> 32) as u16,
+            has_context: callsite & CONTEXT != 0,
+            bytes,
+        }
     }
 
-    /// Callsite and logger, as they stand in the first word.
+    /// Callsite and logger of a record without context, as they stand in the first word.
     #[inline(always)]
     pub(crate) fn key(&self) -> u64 {
         frame_user(self.callsite, self.logger)
@@ -239,10 +252,34 @@ impl<'a> Record<'a> {
         self.text(Kind::of(raw.tag), word(self.bytes, raw.cell), at)
     }
 
-    /// Decodes `count` values into `out`, or as many as it has room for, and returns how many.
+    /// Decodes the statement's `count` values into `out`, or as many as it has room for, and returns how many.
     pub(crate) fn values(&self, shared: bool, count: usize, out: &mut [Value<'a>]) -> usize {
-        let header = if shared { SHARED_HEADER } else { HEADER };
         let count = count.min(out.len());
+        let context = usize::from(self.has_context);
+        self.each_value(shared, context + count, |at, value| {
+            if let Some(out) = at.checked_sub(context).and_then(|at| out.get_mut(at)) {
+                *out = value;
+            }
+        });
+        count
+    }
+
+    /// The fields of the context, given how many values the statement has.
+    pub(crate) fn context(&self, shared: bool, count: usize) -> foreign::Shown<'a> {
+        let mut context = (&[][..], 0);
+        if self.has_context {
+            self.each_value(shared, 1 + count.min(MAX_VALUES), |at, value| {
+                if let (0, Value::Text { bytes, cut, .. }) = (at, value) {
+                    context = (bytes, cut);
+                }
+            });
+        }
+        foreign::Shown(foreign::Fields::new(context.0, context.1))
+    }
+
+    #[inline(always)]
+    fn each_value(&self, shared: bool, count: usize, mut found: impl FnMut(usize, Value<'a>)) {
+        let header = if shared { SHARED_HEADER } else { HEADER };
         let mut cell = header + metas(count);
         // Texts begin behind the last cell.
         let mut text = cell;
@@ -250,10 +287,10 @@ impl<'a> Record<'a> {
             let (kind, preformatted, len) = self.meta(header, at);
             text += cell_size(kind, preformatted, len);
         }
-        for (at, value) in out.iter_mut().enumerate().take(count) {
+        for at in 0..count {
             let (kind, preformatted, len) = self.meta(header, at);
             let size = cell_size(kind, preformatted, len);
-            *value = match self.bytes.get(cell..cell + size) {
+            let value = match self.bytes.get(cell..cell + size) {
                 None => Value::Damaged,
                 Some(bytes) if kind.is_text() => {
                     let (value, padded) = self.text(kind, word(bytes, 0), text);
@@ -262,9 +299,9 @@ impl<'a> Record<'a> {
                 }
                 Some(bytes) => decode(kind, preformatted, len, bytes),
             };
+            found(at, value);
             cell += size;
         }
-        count
     }
 
     #[inline]

@@ -2,6 +2,7 @@
 
 use crate::callsite::ON;
 use crate::channel::{ChannelSpec, DEFAULT, Handle};
+use crate::context::BoundLogger;
 use crate::level::Level;
 use crate::logger::{self, Logger};
 
@@ -21,6 +22,14 @@ pub unsafe trait Target {
     /// Whether records of a statement with that switch and level are wanted: for a channel the switch knows.
     fn wants(&self, switch: u8, level: Level) -> bool;
     fn level_enabled(&self, level: Level) -> bool;
+
+    /// Whether it has fields of its own.
+    const BOUND: bool = false;
+    /// Runs `call` with these fields in the thread's context.
+    #[inline(always)]
+    fn bound<R>(&self, call: impl FnOnce() -> R) -> R {
+        call()
+    }
 }
 
 // SAFETY: that of `T`.
@@ -51,6 +60,13 @@ unsafe impl<T: Target> Target for &T {
     fn level_enabled(&self, level: Level) -> bool {
         (**self).level_enabled(level)
     }
+
+    const BOUND: bool = T::BOUND;
+
+    #[inline(always)]
+    fn bound<R>(&self, call: impl FnOnce() -> R) -> R {
+        (**self).bound(call)
+    }
 }
 
 // SAFETY: that of the default channel.
@@ -80,6 +96,43 @@ unsafe impl Target for Logger {
     #[inline(always)]
     fn level_enabled(&self, level: Level) -> bool {
         self.is_enabled(level)
+    }
+}
+
+// SAFETY: that of the default channel.
+unsafe impl Target for BoundLogger {
+    type Channel = <Logger as Target>::Channel;
+
+    #[inline(always)]
+    fn channel(&self) -> &'static Self::Channel {
+        DEFAULT.channel()
+    }
+
+    #[inline(always)]
+    fn handle() -> *const Handle<Self::Channel> {
+        <DEFAULT as Target>::handle()
+    }
+
+    #[inline(always)]
+    fn logger(&self) -> u16 {
+        Target::logger(&BoundLogger::logger(self))
+    }
+
+    #[inline(always)]
+    fn wants(&self, switch: u8, level: Level) -> bool {
+        BoundLogger::logger(self).wants(switch, level)
+    }
+
+    #[inline(always)]
+    fn level_enabled(&self, level: Level) -> bool {
+        BoundLogger::logger(self).level_enabled(level)
+    }
+
+    const BOUND: bool = true;
+
+    fn bound<R>(&self, call: impl FnOnce() -> R) -> R {
+        let _context = self.enter();
+        call()
     }
 }
 

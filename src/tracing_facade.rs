@@ -15,7 +15,8 @@ use tracing_subscriber::layer::{Context, Filter, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Registry};
 
 use crate::__private::COMPILED;
-use crate::foreign::{self, Add, Event, Fields};
+use crate::fields::{Add, Fields};
+use crate::foreign::{self, Event};
 use crate::level::{Level, LevelFilter};
 use crate::logger;
 use crate::record::foreign::{ENTRY, FieldKind, LONGEST, entry, lengths};

@@ -348,6 +348,25 @@ fn no_form_of_call_allocates_from_the_first_one_to_the_threads_end() {
 }
 
 #[test]
+fn a_context_and_a_loggers_fields_allocate_nothing() {
+    let _turn = start();
+    on_counted_thread(|| {
+        let orders = audit().with("venue", "XETR").with("desk", 3);
+        for n in 0..100 {
+            let _outer = kakashi::context!(request = n, px = 0.5, user = %"ann", state = ?Some(1));
+            let inner = kakashi::context!(more = true);
+            kakashi::info!(orders, "filled {}", n);
+            kakashi::info!(BLOCK_P, "{} {}", n, "text", key = ?Some(n));
+            let there = kakashi::Context::current();
+            drop(inner);
+            let _again = there.enter();
+            everything();
+        }
+    });
+    settle();
+}
+
+#[test]
 fn threads_without_a_lane_allocate_nothing() {
     let _turn = start();
     // Whoever has the lanes keeps them while the counted thread logs; both may be threads of an earlier test.

@@ -458,7 +458,10 @@ fn torture_no_returned_record_is_lost_or_doubled_by_a_kill_while_the_disk_is_ful
         let report = boxes::complete(&files.black_box).expect("the box can be recovered");
         assert!(report.remarks.is_empty(), "{report:?}");
         assert_all(numbers_in(&files), |thread| counts.of(thread).load(Ordering::Relaxed));
-        println!("{round}: room for {room} bytes, {} records recovered, {} torn", report.records, report.torn);
+        println!(
+            "{round}: room for {room} bytes, {} records recovered, {} torn",
+            report.records, report.torn
+        );
     }
     println!("{full} killed while the disk was full, {had_room_again} when there was room again");
     assert!(full >= rounds / 2, "{full} of {rounds} were killed while the disk was full");

@@ -3,7 +3,8 @@
 #![forbid(unsafe_code)]
 
 use super::choice::Format;
-use super::escape::{push_escaped, push_name, push_quoted};
+use super::context;
+use super::escape::push_escaped;
 use super::keys::MOST_FIELDS;
 use super::out::Out;
 use super::said::Said;
@@ -39,12 +40,8 @@ pub(super) fn record<'a>(
     let foreign = Foreign::new(record, shared);
     push_head(cache, out, &place(head, &foreign));
     push_value(out, &foreign.message, push_escaped);
-    for (name, value) in foreign.fields {
-        out.push_byte(b' ');
-        push_name(out, name, b" =\"");
-        out.push_byte(b'=');
-        push_value(out, &value, push_quoted);
-    }
+    context::push(out, foreign.fields);
+    context::push(out, foreign.context);
     out.end_line();
 }
 
@@ -60,7 +57,7 @@ pub(super) fn formatted<'a>(
     shared: bool,
 ) {
     const MESSAGE: &[Piece<'static>] = &[Piece::Value(0)];
-    let mut foreign = Foreign::new(record, shared);
+    let foreign = Foreign::new(record, shared);
     let head = place(head, &foreign);
     let mut values = [Value::None; MOST_FIELDS + 2];
     let mut fields = [const { Field { name: "", value: 0, in_message: false } }; MOST_FIELDS + 1];
@@ -71,11 +68,11 @@ pub(super) fn formatted<'a>(
         count += 1;
         values[count] = value;
     };
-    for (name, value) in foreign.fields.by_ref().take(MOST_FIELDS) {
-        // A name of a damaged record may be cut within a character.
-        add(name.utf8_chunks().next().map_or("", |chunk| chunk.valid()), value);
+    let mut all = foreign.fields.chain(foreign.context);
+    for (name, value) in all.by_ref().take(MOST_FIELDS) {
+        add(context::name_of(name), value);
     }
-    let left = foreign.fields.count();
+    let left = all.count();
     if left != 0 {
         add("fields_left_out", Value::Unsigned(left as u64));
     }

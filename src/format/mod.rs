@@ -11,6 +11,7 @@
 
 mod choice;
 mod console;
+mod context;
 mod digits;
 mod escape;
 mod float;
@@ -83,6 +84,9 @@ pub(crate) fn record(
     if statement.foreign {
         return foreign::formatted(cache, out, format, head, record, shared);
     }
+    if record.has_context {
+        return context::formatted(cache, out, format, head, statement, record, shared);
+    }
     // As for text.
     if statement.values <= 4 {
         push_values(cache, out, format, head, statement, record, shared, &mut [Value::None; 4]);
@@ -126,6 +130,9 @@ fn text(
         push_message(out, statement, record, shared, &mut [Value::None; 4]);
     } else {
         push_message(out, statement, record, shared, &mut [Value::None; MAX_VALUES]);
+    }
+    if record.has_context {
+        context::push(out, record.context(shared, statement.values));
     }
     out.end_line();
 }

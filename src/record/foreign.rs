@@ -20,14 +20,11 @@ use super::{Kind, Record, Value, is_of_number};
 /// Bytes before an entry's name.
 pub(crate) const ENTRY: usize = 7;
 /// The longest name, and the longest value.
-#[cfg(any(feature = "log", feature = "tracing"))]
 pub(crate) const LONGEST: usize = (1 << 18) - 1;
 
 /// What a field's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
-// Each facade makes its own.
-#[cfg_attr(not(all(feature = "log", feature = "tracing")), allow(dead_code))]
 pub(crate) enum FieldKind {
     /// Decimal digits, with a sign and a point.
     Number = b'n',
@@ -39,7 +36,6 @@ pub(crate) enum FieldKind {
 }
 
 /// What stands before an entry's name; the lengths are at most `LONGEST`.
-#[cfg(any(feature = "log", feature = "tracing", test))]
 pub(crate) fn entry(kind: FieldKind, name: usize, value: usize) -> [u8; ENTRY] {
     let part = |length: usize, at: usize| (length >> (6 * at)) as u8 & 63;
     [kind as u8, part(name, 0), part(name, 1), part(name, 2), part(value, 0), part(value, 1), part(value, 2)]
@@ -62,6 +58,8 @@ pub(crate) struct Foreign<'a> {
     pub(crate) location: Option<(&'a str, u32)>,
     pub(crate) message: Value<'a>,
     pub(crate) fields: Fields<'a>,
+    /// The thread's context.
+    pub(crate) context: Shown<'a>,
 }
 
 impl<'a> Foreign<'a> {
@@ -86,6 +84,7 @@ impl<'a> Foreign<'a> {
             location: Some((text(file), line)).filter(|(file, _)| !file.is_empty()),
             message,
             fields: Fields::new(fields, cut),
+            context: record.context(shared, 5),
         }
     }
 }
@@ -96,7 +95,24 @@ fn text(value: Value<'_>) -> &str {
     bytes.utf8_chunks().next().map_or("", |chunk| chunk.valid())
 }
 
+/// The fields of a context: of one name, the innermost one.
+pub(crate) struct Shown<'a>(pub(crate) Fields<'a>);
+
+impl<'a> Iterator for Shown<'a> {
+    type Item = (&'a [u8], Value<'a>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            let (name, value) = self.0.next()?;
+            if !self.0.clone().any(|(inner, _)| inner == name) {
+                return Some((name, value));
+            }
+        }
+    }
+}
+
 /// The fields of a facade's record, one by one: name and value.
+#[derive(Clone)]
 pub(crate) struct Fields<'a> {
     rest: &'a [u8],
     /// Bytes that did not fit: behind the last one.

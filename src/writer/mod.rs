@@ -367,7 +367,9 @@ impl Writer {
                 };
                 let cache = &mut self.line;
                 sinks.render(level, |format, out| match (format, shared) {
-                    (Format::Text, false) => plans.record(cache, out, ns, callsite, &record, head),
+                    (Format::Text, false) if !record.has_context => {
+                        plans.record(cache, out, ns, callsite, &record, head)
+                    }
                     _ => format::record(cache, out, format, &head(), callsite.statement(), &record, shared),
                 });
             } else {
