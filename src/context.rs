@@ -155,8 +155,10 @@ impl Context {
             }
         }
     }
+}
 
-    /// Adds a field, or counts it as left out.
+impl Add for Context {
+    /// Counts it as left out if it has no room.
     fn add(&mut self, name: &str, kind: FieldKind, value: fmt::Arguments<'_>) {
         let mut memory = [0; CAPACITY];
         let (entry, cut) = entry_of(&mut memory, name, kind, value);
@@ -307,32 +309,29 @@ pub trait ContextValue {
 }
 
 macro_rules! context_values {
-    ($($type:ty)*, $kind:expr) => {$(
+    ($(|$value:ident: $($type:ty)*| $context:ident, $name:ident => $put:expr;)*) => {$($(
         impl ContextValue for $type {
-            fn put(&self, context: &mut Context, name: &str) {
-                context.add(name, $kind, format_args!("{self}"));
+            fn put(&self, $context: &mut Context, $name: &str) {
+                let $value = self;
+                $put
             }
         }
-    )*};
+    )*)*};
 }
 
-context_values!(u8 u16 u32 u64 usize u128 i8 i16 i32 i64 isize i128, FieldKind::Number);
-context_values!(char str String, FieldKind::Text);
-context_values!(bool, FieldKind::Bool);
-
-macro_rules! context_floats {
-    ($($type:ty)*) => {$(
-        impl ContextValue for $type {
-            fn put(&self, context: &mut Context, name: &str) {
-                // One that is none in arithmetic is none in a line.
-                let kind = if self.is_finite() { FieldKind::Number } else { FieldKind::Text };
-                context.add(name, kind, format_args!("{self}"));
-            }
-        }
-    )*};
+context_values! {
+    |value: u8 u16 u32 u64 usize i8 i16 i32 i64 isize| context, name => context.number(name, value);
+    // No numbers to most who read JSON, as in a record's own fields.
+    |value: u128 i128 char| context, name => context.add(name, FieldKind::Text, format_args!("{value}"));
+    |value: str String| context, name => context.text(name, value);
+    |value: bool| context, name => context.bool(name, *value);
+    |value: f64| context, name => context.float(name, *value);
+    |value: f32| context, name => if value.is_finite() {
+        context.number(name, value)
+    } else {
+        context.float(name, f64::from(*value))
+    };
 }
-
-context_floats!(f32 f64);
 
 impl<T: ContextValue + ?Sized> ContextValue for &T {
     fn put(&self, context: &mut Context, name: &str) {

@@ -31,14 +31,16 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stats", &["channel", "gate", "lane", "region", "ring"]),
     ("prometheus", &["gate", "lane", "stats"]),
     ("channel", &["arg", "futex", "lane", "policy", "ring", "stats"]),
-    ("target", &["callsite", "channel", "level", "logger"]),
+    ("target", &["callsite", "channel", "context", "level", "logger"]),
     ("thread", &["channel", "lane"]),
     ("cores", &["thread"]),
     // The calling thread.
     ("macros", &[]),
     ("restraint", &["clock"]),
     ("arg", &["number", "record", "ring"]),
-    ("hot", &["arg", "callsite", "channel", "clock", "cold", "lane", "record", "ring", "target"]),
+    ("fields", &["arg", "record"]),
+    ("context", &["arg", "channel", "fields", "logger", "record"]),
+    ("hot", &["arg", "callsite", "channel", "clock", "cold", "context", "lane", "record", "ring", "target"]),
     (
         "cold",
         &[
@@ -49,9 +51,9 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Between callers of `flush` and the writer.
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
     // The calling thread, when it is another crate's macro that is called.
-    ("foreign", &["arg", "callsite", "channel", "hot", "level", "record"]),
-    ("log_facade", &["foreign", "level", "logger", "record", "tickets"]),
-    ("tracing_facade", &["foreign", "level", "logger", "record"]),
+    ("foreign", &["arg", "callsite", "channel", "fields", "hot", "level", "record"]),
+    ("log_facade", &["fields", "foreign", "level", "logger", "record", "tickets"]),
+    ("tracing_facade", &["fields", "foreign", "level", "logger", "record"]),
     // The writer thread.
     ("sink", &["calendar", "clock", "cores", "format", "level"]),
     ("format", &["calendar", "callsite", "clock", "lane", "level", "number", "record", "ring"]),

@@ -85,6 +85,34 @@ fn one_stream_and_one_shutdown() {
     });
 }
 
+#[test]
+fn a_context_is_in_the_records_of_all_three() {
+    alone("a_context_is_in_the_records_of_all_three", || {
+        kakashi::init_tracing().expect("there is no other subscriber");
+        for (format, field) in [(Format::Text, " request=7"), (Format::Json, r#","request":7"#)] {
+            let memory = MemorySink::new();
+            let options = SinkOptions::default().format(format);
+            let builder = kakashi::builder().sink_with(memory.clone(), options).log_facade(true);
+            let guard = builder.start().expect("it starts");
+            let log = || {
+                log::info!(target: "by_log", n = 1; "log");
+                tracing::info!(n = 2, "tracing");
+                kakashi::info!("kakashi", n = 3);
+            };
+            {
+                let _context = kakashi::context!(request = 7);
+                log();
+            }
+            log();
+            guard.shutdown(PATIENCE).expect("all is written");
+            let lines = memory.lines();
+            assert_eq!(lines.len(), 6, "{lines:?}");
+            assert!(lines[..3].iter().all(|line| line.trim_end_matches('}').ends_with(field)), "{lines:?}");
+            assert!(!lines[3..].iter().any(|line| line.contains("request")), "{lines:?}");
+        }
+    });
+}
+
 /// Takes nothing, says so by the gate, and hangs.
 struct Hanging(FileSink, Gate);
 

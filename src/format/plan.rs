@@ -162,6 +162,9 @@ impl Plans {
         record: &Record<'_>,
         head: impl Fn() -> LineHead<'h>,
     ) {
+        if record.has_context {
+            return super::text(cache, out, &head(), callsite.statement(), record, false);
+        }
         let key = record.key();
         let plan = &mut self.0.get_or_insert_with(Self::allocate)[Plan::place(key)];
         if plan.key & !Plan::UNFIT != key {
