@@ -24,7 +24,10 @@
 //! * Restraint: [`info_once!`], [`info_every!`], [`info_sample!`] and the like for the other levels.
 //! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
 //! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
+//! * Fields of a thread, a future, a logger: [`context!`], [`Context`], [`InContext`], [`Logger::with`].
 //! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`].
+//!
+//! Where to begin: [from another logger](guide::coming_from); [tuning](guide::tuning); [pitfalls](guide::pitfalls).
 //!
 //! # The way of a record
 //!
@@ -114,6 +117,8 @@ mod foreign;
 mod format;
 #[cfg(not(kakashi_loom))]
 mod gate;
+#[cfg(not(kakashi_loom))]
+pub mod guide;
 #[cfg(not(kakashi_loom))]
 mod hot;
 mod journal;

@@ -35,6 +35,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("thread", &["channel", "lane"]),
     ("cores", &["thread"]),
     // The calling thread.
+    ("guide", &[]),
     ("macros", &[]),
     ("restraint", &["clock"]),
     ("arg", &["number", "record", "ring"]),
