@@ -5,10 +5,14 @@
 #
 #   scripts/mutants.sh            all of them, some ten minutes
 #   scripts/mutants.sh floor      those whose name contains "floor"
+#   scripts/mutants.sh --check    only whether each still applies to the sources; builds nothing
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-only=${1:-}
+only=${1:-} check=
+if [[ $only == --check ]]; then
+    only='' check=yes
+fi
 copy=$(mktemp -d)
 trap 'rm -rf "$copy"' EXIT
 target="${CARGO_TARGET_DIR:-$PWD/target}"
@@ -57,19 +61,28 @@ ask_first() {
     fi
 }
 
+# applies NAME FILE OLD: OLD stands exactly once in FILE, whose text is left in `text`.
+applies() {
+    text=$(cat "$2")
+    local rest=${text#*"$3"}
+    if [[ $rest == "$text" || $rest == *"$3"* ]]; then
+        echo "STALE    $1: its text stands not exactly once in $2"
+        failed=1
+        return 1
+    fi
+}
+
 # run NAME FILE OLD NEW: makes a copy, replaces the one occurrence of OLD, and has it looked at. Sets `caught` to
 # what fails, and does not fail unchanged.
 run() {
     local file=$2 text
-    ask_first
-    fresh
-    text=$(cat "$copy/$file")
-    local rest=${text#*"$3"}
-    if [[ $rest == "$text" || $rest == *"$3"* ]]; then
-        echo "STALE    $1: its text stands not exactly once in $file"
-        failed=1
+    applies "$@" || return 1
+    if [[ -n $check ]]; then
+        tried=$((tried + 1))
         return 1
     fi
+    ask_first
+    fresh
     printf '%s\n' "${text/"$3"/"$4"}" >"$copy/$file"
     if ! (look --no-run) >"$copy/build.log" 2>&1; then
         echo "BROKEN   $1: it does not compile"
@@ -290,10 +303,10 @@ mutant "journal: taken noted before the write" src/writer/outlet.rs \
             let result = catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest)));'
 mutant "recovery: sealed before the lanes are noted" $recover \
     '            for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                let writer' \
+                self.put(lane.writer()' \
     '            journal.seal(batch);
             for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                let writer'
+                self.put(lane.writer()'
 mutant "recovery: clean before the last batch is written" $recover \
     '            for (at, text) in texts.iter().enumerate() {
                 recovery.give' \
@@ -301,11 +314,10 @@ mutant "recovery: clean before the last batch is written" $recover \
             for (at, text) in texts.iter().enumerate() {
                 recovery.give'
 mutant "recovery: old sinks forgotten before the new ones stand" $recover \
-    'for (at, entry) in journal.sinks.iter().enumerate() {
-            entry.succeed' \
-    'journal.clear();
-        for (at, entry) in journal.sinks.iter().enumerate() {
-            entry.succeed'
+    'for with_file in [true, false] {' \
+    'journal.sinks.iter().for_each(|entry| entry.succeed(None));
+        for with_file in [true, false] {'
 
 ((tried > 0)) || { echo "no mutant has that name"; exit 1; }
+[[ -z $check ]] || echo "$tried mutants apply to the sources"
 exit $failed

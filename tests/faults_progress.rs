@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc;
 
 use common::ledger::{Ledger, record};
-use common::{Gate, HANG, Held, SURE, alone, conserved, size, until};
+use common::{Gate, HANG, Held, Over, SURE, alone, conserved, size, until};
 use kakashi::{Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, MemorySink};
 
 kakashi::channel!(static PATIENT: Channel<64, 256, 8, Block>);
@@ -158,4 +158,79 @@ fn a_thread_that_stands_still_within_a_call_holds_up_nobody() {
         assert_eq!(stats.dropped.no_lane, 0, "{stats}");
         eprintln!("{rounds} times: {stats}");
     });
+}
+
+/// A thread that has its tick and stands still before it has published: its record comes when younger ones are written.
+///
+/// The processor's trap flag stops the thread behind each instruction of a call, so that one of the stops is there.
+#[cfg(target_arch = "x86_64")]
+mod stepping {
+    use super::*;
+    use std::arch::asm;
+
+    /// How often the thread has stopped, and how often it was let go.
+    static STOPS: AtomicU64 = AtomicU64::new(0);
+    static GONE_ON: AtomicU64 = AtomicU64::new(0);
+    static OVER: AtomicBool = AtomicBool::new(false);
+
+    extern "C" fn stop(_: libc::c_int) {
+        let this = STOPS.fetch_add(1, Ordering::SeqCst) + 1;
+        while GONE_ON.load(Ordering::SeqCst) < this {
+            // SAFETY: has no preconditions.
+            unsafe { libc::sched_yield() };
+        }
+    }
+
+    fn stepped(call: impl FnOnce()) {
+        // SAFETY: sets and clears the trap flag; the handler is installed.
+        unsafe { asm!("pushfq", "or qword ptr [rsp], 0x100", "popfq") };
+        call();
+        // SAFETY: as above.
+        unsafe { asm!("pushfq", "and qword ptr [rsp], -0x101", "popfq") };
+    }
+
+    #[test]
+    fn a_record_that_comes_after_younger_ones_is_written_and_counted_as_late() {
+        const NAME: &str = "stepping::a_record_that_comes_after_younger_ones_is_written_and_counted_as_late";
+        alone(NAME, || {
+            let memory = MemorySink::new();
+            let guard = kakashi::builder().sink(memory.clone()).start().unwrap();
+            // SAFETY: the handler lives as long as the program, and calls nothing but atomics and `sched_yield`.
+            unsafe {
+                let mut action: libc::sigaction = std::mem::zeroed();
+                action.sa_sigaction = stop as *const () as usize;
+                libc::sigemptyset(&mut action.sa_mask);
+                assert_eq!(libc::sigaction(libc::SIGTRAP, &action, std::ptr::null_mut()), 0);
+            }
+            let younger = std::thread::scope(|scope| {
+                scope.spawn(|| {
+                    let _over = Over(&OVER);
+                    PATIENT.prepare_thread().unwrap();
+                    stepped(|| record!(PATIENT, 1, 0));
+                });
+                let (mut younger, mut gone_on) = (0, 0);
+                while !OVER.load(Ordering::Relaxed) {
+                    if STOPS.load(Ordering::SeqCst) == gone_on {
+                        std::thread::yield_now();
+                        continue;
+                    }
+                    record!(SURE, 2, younger);
+                    younger += 1;
+                    kakashi::flush(HANG).unwrap();
+                    gone_on += 1;
+                    GONE_ON.store(gone_on, Ordering::SeqCst);
+                }
+                younger
+            });
+            kakashi::flush(HANG).unwrap();
+            let stats = conserved();
+            assert_eq!(stats.late, 1, "{stats}");
+            guard.shutdown(HANG).unwrap();
+            let ledger = Ledger::of(&memory.lines());
+            ledger.has_all(1, 1);
+            ledger.has_all(2, younger);
+            assert_eq!(ledger.settle(younger + 1).messages_dropped, 0);
+            eprintln!("{younger} stops: {stats}");
+        });
+    }
 }
