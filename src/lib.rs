@@ -24,6 +24,7 @@
 //! * Restraint: [`info_once!`], [`info_every!`], [`info_sample!`] and the like for the other levels.
 //! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
 //! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
+//! * Presets: [`Builder::development`], [`Builder::production`], [`Builder::testing`]; in tests: [`testing::capture`].
 //! * Fields of a thread, a future, a logger: [`context!`], [`Context`], [`InContext`], [`Logger::with`].
 //! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`].
 //!
@@ -144,6 +145,8 @@ mod sink;
 mod stats;
 #[cfg(not(kakashi_loom))]
 mod target;
+#[cfg(not(kakashi_loom))]
+pub mod testing;
 #[cfg(not(kakashi_loom))]
 mod thread;
 #[cfg(not(kakashi_loom))]

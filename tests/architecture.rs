@@ -102,6 +102,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "crash",
             "error",
             "filter",
+            "format",
             "futex",
             "gate",
             "journal",
@@ -116,6 +117,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
+    ("testing", &["backend", "error", "format", "level", "sink", "thread"]),
 ];
 
 /// What the table does not allow and stands all the same, by file; what is not there any more must go from here.

@@ -15,6 +15,7 @@
 mod builder;
 mod exit;
 mod fork;
+mod presets;
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::panic::{AssertUnwindSafe, catch_unwind};

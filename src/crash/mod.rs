@@ -52,6 +52,11 @@ pub fn set_crash_patience(patience: Duration) {
     PATIENCE_MS.store(patience.as_millis() as u64, Ordering::Relaxed);
 }
 
+/// How long the writer has, at a signal and at a panic.
+fn patience() -> Duration {
+    Duration::from_millis(PATIENCE_MS.load(Ordering::Relaxed))
+}
+
 /// How long another crashed thread is.
 const OTHERS_PATIENCE: Duration = Duration::from_secs(2);
 
@@ -123,7 +128,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
 /// Gets out what was logged.
 fn save(signal: i32, tid: u32) {
     let cause = CrashCause { signal, thread: ThreadId { tid, name: name(tid) } };
-    let patience = Duration::from_millis(PATIENCE_MS.load(Ordering::Relaxed));
+    let patience = patience();
     if tenure::can_answer(tid) && writer::ask(&cause, patience) {
         return;
     }

@@ -8,11 +8,8 @@
 #![forbid(unsafe_code)]
 
 use std::sync::Once;
-use std::time::Duration;
 
 use crate::{futex, gate, thread, tickets};
-
-const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Puts the hook in, once per process.
 pub(crate) fn install() {
@@ -20,7 +17,7 @@ pub(crate) fn install() {
     ONCE.call_once(|| {
         let before = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
-            let deadline = futex::deadline(PATIENCE);
+            let deadline = futex::deadline(super::patience());
             let flush = || {
                 // On the writer's thread there is nobody to wait for.
                 if gate::state().is_open()
