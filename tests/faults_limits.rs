@@ -43,6 +43,24 @@ fn child() {
             assert_eq!((ledger.from(1), ledger.told), ((1000, 2000), 1000));
             ledger.settle(2000);
         }),
+        ("start without a thread", |path| {
+            no_thread_more();
+            for _ in 0..3 {
+                match kakashi::builder().sink(FileSink::append(path)).start() {
+                    Err(StartError::Thread(error)) => {
+                        assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
+                    }
+                    other => panic!("no thread can be made, and start says {other:?}"),
+                }
+                assert_eq!(kakashi::state(), State::Idle);
+            }
+            unlimited(libc::RLIMIT_NPROC);
+            let guard = kakashi::builder().sink(FileSink::append(path)).start().unwrap();
+            (0..1000).for_each(|n| record!(SURE, 1, n));
+            guard.shutdown(HANG).unwrap();
+            let ledger = Ledger::of(&lines_of(path));
+            assert_eq!(ledger.settle(1000).messages_dropped, 0);
+        }),
         ("take over without a thread", |path| {
             (0..500).for_each(|n| record!(SURE, 1, n));
             no_thread_more();
@@ -143,28 +161,13 @@ fn a_first_call_needs_no_descriptor() {
 
 #[test]
 fn without_a_thread_a_start_is_an_error() {
-    alone("without_a_thread_a_start_is_an_error", || {
-        // Where nobody may write, too.
-        let log = std::env::temp_dir().join(format!("kakashi-no-thread-{}", std::process::id()));
-        no_thread_more();
-        for _ in 0..3 {
-            match kakashi::builder().sink(FileSink::append(&log)).start() {
-                Err(StartError::Thread(error)) => {
-                    assert_eq!(error.raw_os_error(), Some(libc::EAGAIN));
-                }
-                other => panic!("no thread can be made, and start says {other:?}"),
-            }
-            assert_eq!(kakashi::state(), State::Idle);
-        }
-        unlimited(libc::RLIMIT_NPROC);
-        let guard = kakashi::builder().sink(FileSink::append(&log)).start().unwrap();
-        (0..1000).for_each(|n| record!(SURE, 1, n));
-        guard.shutdown(HANG).unwrap();
-        let ledger = Ledger::of(&lines_of(&log));
-        std::fs::remove_file(&log).unwrap();
-        ledger.has_all(1, 1000);
-        assert_eq!(ledger.settle(1000).messages_dropped, 0);
-    });
+    let directory = Directory::new();
+    let log = directory.file("log");
+    std::fs::write(&log, "").unwrap();
+    open_to_all(&log);
+    let ended = scenario("start without a thread").with(&log).run();
+    assert!(ended.status.success(), "{ended}");
+    Ledger::of(&lines_of(&log)).has_all(1, 1000);
 }
 
 /// The line on standard error about a default backend that could not be started: one, whatever was logged.

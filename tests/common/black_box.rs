@@ -3,9 +3,13 @@
 use std::fs::File;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use super::Directory;
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// The files of a test: the box on tmpfs, the log, and the numbers whose calls have returned.
 pub struct Files {
@@ -15,6 +19,7 @@ pub struct Files {
 
 impl Files {
     pub fn new() -> Self {
+        remove_left();
         let directory = Directory::new();
         let name = directory.file("box").parent().and_then(Path::file_name).map(std::ffi::OsStr::to_owned);
         let name = name.unwrap_or_default();
@@ -37,7 +42,24 @@ impl Files {
 impl Drop for Files {
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.black_box);
+        let _ = std::fs::remove_file(self.black_box.with_extension("copy"));
     }
+}
+
+/// Removes what tests that were killed have left on the tmpfs, where it is memory: theirs whose process is gone, and, since
+/// that may be in another container, only what is an hour old.
+fn remove_left() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        for left in std::fs::read_dir("/dev/shm").into_iter().flatten().flatten() {
+            let name = left.file_name();
+            let pid = name.to_str().and_then(|name| name.strip_prefix("kakashi-test-")?.split('-').next());
+            let is_old = || left.metadata().ok()?.modified().ok()?.elapsed().ok().map(|age| age >= HOUR);
+            if pid.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) && is_old() == Some(true) {
+                let _ = std::fs::remove_file(left.path());
+            }
+        }
+    });
 }
 
 /// Completes the log of a box. The lock of who had it just now may live on for a moment, in a child that another test is

@@ -39,6 +39,10 @@ pub fn alone(name: &str, body: impl FnOnce()) {
         return body();
     }
     let ended = Process::new(name, name).run();
+    // What it could not do here is said past this process's harness, too.
+    for line in ended.stderr.lines().filter(|line| line.starts_with(SKIPPED)) {
+        let _ = writeln!(io::stderr(), "{line}");
+    }
     assert!(ended.status.success(), "{name}: {ended}");
     assert!(ended.stdout.contains("1 passed"), "`{name}` is not the test's name: {ended}");
 }
@@ -157,12 +161,18 @@ impl std::fmt::Display for Ended {
 }
 
 fn unnamed_file() -> File {
-    let directory = std::env::temp_dir();
-    let path = directory.join(unique("output"));
-    let file =
-        File::options().read(true).append(true).create_new(true).open(&path).expect("a file can be made");
-    std::fs::remove_file(path).expect("the file is there");
-    file
+    loop {
+        let path = std::env::temp_dir().join(unique("output"));
+        match File::options().read(true).append(true).create_new(true).open(&path) {
+            Ok(file) => {
+                std::fs::remove_file(path).expect("the file is there");
+                return file;
+            }
+            // Of a test that was killed, in a process of the same number.
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => panic!("a file can be made: {error}"),
+        }
+    }
 }
 
 fn read_back(file: &mut File) -> String {
@@ -334,9 +344,12 @@ pub fn size(variable: &str, otherwise: u64) -> u64 {
     std::env::var(variable).map_or(otherwise, |text| text.parse().expect("a number"))
 }
 
+/// How a line begins that says so. `scripts/faults.sh` looks for it.
+const SKIPPED: &str = "SKIPPED: ";
+
 /// Says on standard error, past the test harness, that a test could not be run here, and why.
 pub fn skipped(what: &str, why: impl std::fmt::Display) {
-    let _ = writeln!(io::stderr(), "SKIPPED: {what}: {why}; scripts/faults.sh runs it as root");
+    let _ = writeln!(io::stderr(), "{SKIPPED}{what}: {why}; scripts/faults.sh runs it as root");
 }
 
 /// How many threads of this process have that name.
