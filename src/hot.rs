@@ -125,20 +125,40 @@ fn lines<C: ChannelSpec, V: Values>(at: Offsets) -> usize {
 #[cold]
 #[inline(never)]
 fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: V) {
-    context::with(|context| match context {
-        None => push_record(channel, handle, user, &values),
-        Some(context) => push_record(channel, handle, user | CONTEXT as u64, &(context, values)),
+    context::with(|context| {
+        let Some(context) = context else {
+            return push_record(channel, handle, user, &values, false);
+        };
+        let laden = (context, values);
+        if cap::<C, _>(&laden, at_of::<C, _>(&laden, SHARED_HEADER)).is_some() {
+            push_record(channel, handle, user | CONTEXT as u64, &laden, false);
+        } else {
+            // Rather the record alone than none, on a ring of a few small slots.
+            push_record(channel, handle, user, &values, true);
+        }
     });
 }
 
+/// Where the values go behind a header.
+fn at_of<C: ChannelSpec, V: Values>(_: &V, header: usize) -> Offsets {
+    Offsets::new::<V>(C::Encoding::PREFORMATTED, header)
+}
+
+/// A record whose context is among the values, or was left out (`is_cut`).
 #[inline(never)]
-fn push_record<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: &V) {
+fn push_record<C: ChannelSpec, V: Values>(
+    channel: &'static C,
+    handle: &Handle<C>,
+    user: u64,
+    values: &V,
+    is_cut: bool,
+) {
     let lane = cold::lane(channel, handle);
     if matches!(lane, Lane::None) {
         return cold::done(handle, &lane);
     }
     let header = if matches!(lane, Lane::Own(_)) { HEADER } else { SHARED_HEADER };
-    let at = Offsets::new::<V>(C::Encoding::PREFORMATTED, header);
+    let at = at_of::<C, V>(values, header);
     let Some(cap) = cap::<C, V>(values, at) else {
         // Even without its texts it is too large: only on a ring of a few small slots.
         cold::drop_record(handle, crate::lane::Cause::NoLane);
@@ -170,7 +190,7 @@ fn push_record<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C
         }
         Lane::None => None,
     };
-    if let Some(head) = taken_by.filter(|_| values.is_cut(cap)) {
+    if let Some(head) = taken_by.filter(|_| is_cut || values.is_cut(cap)) {
         cold::count_truncated(head);
     }
     cold::done(handle, &lane);

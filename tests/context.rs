@@ -26,6 +26,7 @@ use kakashi::{
 kakashi::channel!(static RAW: Channel<64, 256, 1, Block, Deferred>);
 kakashi::channel!(static NEWEST: Channel<128, 64, 2, DropOldest>);
 kakashi::channel!(static TINY: Channel<64, 4, 2, Block>);
+kakashi::channel!(static LEAST: Channel<64, 2, 2, Block, Deferred>);
 
 const SCENARIOS: &[Scenario] = &[("killed", killed)];
 
@@ -166,6 +167,8 @@ fn what_has_no_room_is_left_out_and_told() {
                 info!("one again");
                 // A record has room for less than that.
                 info!(TINY, "{}", "y".repeat(200));
+                info!(LEAST, "{} {} {} {}", 1, 2, 3, 4);
+                assert_eq!(kakashi::get_async_stats().truncated, 2);
             }
             info!("none");
         });
@@ -175,7 +178,7 @@ fn what_has_no_room_is_left_out_and_told() {
         assert_eq!(texts[1], "many first=1 last=2 n=30 context_left_out=1601");
         assert_eq!(texts[2], format!("one again{told}"));
         assert!(texts[3].starts_with('y') && texts[3].contains("bytes]"), "{}", texts[3]);
-        assert_eq!(texts[4], "none");
+        assert_eq!(texts[4..], ["1 2 3 4", "none"]);
     });
 }
 
