@@ -203,14 +203,17 @@ mutant "lane: claim Relaxed" $lane \
 mutant "lane: freeing Relaxed" $lane \
     'self.owner.store(FREE, Ordering::Release)' 'self.owner.store(FREE, Ordering::Relaxed)'
 
-# The handshake, which stands in the models as in `cold::wait` and `writer::lanes`.
-mutant "waiting: announced by a store" src/models.rs \
-    'head.writer.waiting.swap(1, Ordering::AcqRel);' 'head.writer.waiting.store(1, Ordering::Release);'
-mutant "waiting: announced Relaxed" src/models.rs \
-    'head.writer.waiting.swap(1, Ordering::AcqRel);' 'head.writer.waiting.swap(1, Ordering::Relaxed);'
-mutant "waiting: the writer's swap Relaxed" src/models.rs \
-    'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::AcqRel) != 0)' \
-    'overslept(lane, |head| head.writer.waiting.swap(0, Ordering::Relaxed) != 0)'
+# The handshake between a caller that waits for room and the writer.
+mutant "waiting: announced by a store" $lane \
+    'waiting.swap(1, Ordering::AcqRel);' 'waiting.store(1, Ordering::Release);'
+mutant "waiting: announced Relaxed" $lane \
+    'waiting.swap(1, Ordering::AcqRel);' 'waiting.swap(1, Ordering::Relaxed);'
+mutant "waiting: no look after the announcement" $lane \
+    'if has_room() {' 'if false && has_room() {'
+mutant "waiting: the writer's swap Relaxed" $lane \
+    'if waiting.swap(0, Ordering::AcqRel) != 0 {' 'if waiting.swap(0, Ordering::Relaxed) != 0 {'
+mutant "waiting: nobody woken" $lane \
+    'futex::wake_all(waiting);' ''
 
 # The lock, flushes, and the consumer side's owner.
 desk=src/desk.rs futex=src/futex.rs owner=src/ownership.rs backend=src/models/backend.rs

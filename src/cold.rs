@@ -265,15 +265,9 @@ fn wait<P: ProducerHalf>(
             gate::ring_bell();
             rung = true;
         }
-        // The writer swaps this word to 0 after it has released slots, and wakes who is on it.
-        // Both sides use read-modify-writes on the one word: either the writer's swap comes later
-        // and sees the 1, or this one reads from it (AcqRel) and sees the released slots below.
-        let waiting = &head.writer.waiting;
-        waiting.swap(1, Ordering::AcqRel);
-        if producer.reserve(slots).is_some() {
+        if head.sleep_for_room(left.min(NAP), || producer.reserve(slots).is_some()) {
             return Ok(());
         }
-        futex::wait(waiting, 1, Some(left.min(NAP)));
     }
 }
 

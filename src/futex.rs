@@ -31,7 +31,9 @@ pub(crate) fn wait(word: &AtomicU32, expected: u32, timeout: Option<Duration>) {
 }
 
 #[cfg(kakashi_loom)]
-use modelled::{wait, wake};
+pub(crate) use modelled::wait;
+#[cfg(kakashi_loom)]
+use modelled::wake;
 
 /// The kernel's part, for loom: looking and going to sleep are one step, and who is not woken sleeps for ever, which loom
 /// tells. All words share a queue.
@@ -45,7 +47,7 @@ mod modelled {
         static ref QUEUE: (Mutex<()>, Condvar) = (Mutex::new(()), Condvar::new());
     }
 
-    pub(super) fn wait(word: &AtomicU32, expected: u32, _: Option<Duration>) {
+    pub(crate) fn wait(word: &AtomicU32, expected: u32, _: Option<Duration>) {
         let held = QUEUE.0.lock().expect("nobody panics");
         if word.load(Ordering::Relaxed) == expected {
             drop(QUEUE.1.wait(held));
@@ -59,7 +61,6 @@ mod modelled {
 }
 
 /// Wakes every thread that sleeps on `word`.
-#[cfg(not(kakashi_loom))]
 pub(crate) fn wake_all(word: &AtomicU32) {
     wake(word, i32::MAX);
 }

@@ -10,6 +10,9 @@
 //! thread: the new owner sees every position that the old one wrote. Loom checks the hand-over.
 #![forbid(unsafe_code)]
 
+use core::time::Duration;
+
+use crate::futex;
 use crate::ring::RingView;
 use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, add_owned};
 
@@ -156,6 +159,31 @@ impl ThreadId {
 }
 
 impl LaneHead {
+    /// A producer's part when its ring is full: sleeps until the writer has released slots, for that time at most. True
+    /// when there was room at the last look, and it did not sleep.
+    pub(crate) fn sleep_for_room(&self, time: Duration, has_room: impl FnOnce() -> bool) -> bool {
+        // The writer swaps this word to 0 after it has released slots, and wakes who is on it.
+        // Both sides use read-modify-writes on the one word: either the writer's swap comes later
+        // and sees the 1, or this one reads from it (AcqRel) and sees the released slots below.
+        let waiting = &self.writer.waiting;
+        waiting.swap(1, Ordering::AcqRel);
+        if has_room() {
+            return true;
+        }
+        futex::wait(waiting, 1, Some(time));
+        false
+    }
+
+    /// The writer's part, when it has released slots.
+    #[inline]
+    pub(crate) fn wake_waiting(&self) {
+        let waiting = &self.writer.waiting;
+        // AcqRel: see `sleep_for_room`.
+        if waiting.swap(0, Ordering::AcqRel) != 0 {
+            futex::wake_all(waiting);
+        }
+    }
+
     /// Makes a free lane the calling thread's.
     pub(crate) fn claim(&self, thread: ThreadId) -> bool {
         // Acquire pairs with the Release in `set_free`: the last owner's positions are seen.

@@ -24,7 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("calendar", &[]),
     // What both sides share.
     ("ring", &["number", "sync"]),
-    ("lane", &["ring", "sync"]),
+    ("lane", &["futex", "ring", "sync"]),
     ("record", &["lane", "ring"]),
     ("policy", &["ring"]),
     ("region", &["channel", "clock", "futex", "journal", "logger", "stats"]),

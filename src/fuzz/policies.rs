@@ -7,7 +7,6 @@ use super::lent::Lent;
 use crate::arg::Deferred;
 use crate::channel::{Channel, ChannelSpec, Handle};
 use crate::cold;
-use crate::futex;
 use crate::gate::{self, State};
 use crate::lane::{Cause, LaneHead};
 use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy, Wait};
@@ -146,7 +145,5 @@ fn read_all(consumer: &mut dyn Consumer, head: &LaneHead) {
         std::thread::yield_now();
     }
     read_some(consumer, usize::MAX);
-    if head.writer.waiting.swap(0, Ordering::AcqRel) != 0 {
-        futex::wake_all(&head.writer.waiting);
-    }
+    head.wake_waiting();
 }

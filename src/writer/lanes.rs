@@ -225,11 +225,8 @@ impl Cursor {
     fn release(&mut self) {
         self.tell_consumer();
         let moved = self.consumer.release();
-        // The other side is `cold::wait`: both read-modify-write the one word, so that either this
-        // sees the 1, or the producer, whose swap comes later, sees the slots released above.
-        let waiting = &self.lane.head.writer.waiting;
-        if moved && waiting.swap(0, Ordering::AcqRel) != 0 {
-            crate::futex::wake_all(waiting);
+        if moved {
+            self.lane.head.wake_waiting();
         }
         if self.released && self.tick.is_none() && self.consumer.position() >= self.snapshot {
             self.released = false;
