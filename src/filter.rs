@@ -190,6 +190,12 @@ impl FilterError {
         self
     }
 
+    /// What is wrong, in one line.
+    #[cfg(feature = "config")]
+    pub(crate) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Where in the text what is wrong stands: a range of bytes, which may begin at the text's end.
     pub fn spot(&self) -> Range<usize> {
         self.spot.clone()

@@ -25,6 +25,7 @@
 //! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
 //! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
 //! * Presets: [`Builder::development`], [`Builder::production`], [`Builder::testing`]; in tests: [`testing::capture`].
+//! * All settings in one value, from a file and the environment: the feature `config` (`Config`).
 //! * Fields of a thread, a future, a logger: [`context!`], [`Context`], [`InContext`], [`Logger::with`].
 //! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`].
 //!
@@ -100,6 +101,8 @@ mod channel;
 mod clock;
 #[cfg(not(kakashi_loom))]
 mod cold;
+#[cfg(all(feature = "config", not(kakashi_loom)))]
+pub mod config;
 #[cfg(not(kakashi_loom))]
 mod context;
 #[cfg(not(kakashi_loom))]
@@ -165,6 +168,8 @@ mod api {
     pub use crate::callsite::{Callsite, callsites};
     pub use crate::channel::Channel;
     pub use crate::clock::Clock;
+    #[cfg(feature = "config")]
+    pub use crate::config::{Config, ConfigError};
     pub use crate::context::{BoundLogger, Context, ContextFuture, ContextGuard, ContextValue, InContext};
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,

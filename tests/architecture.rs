@@ -117,6 +117,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
+    ("config", &["backend", "clock", "filter", "format", "journal", "level", "sink", "writer"]),
     ("testing", &["backend", "error", "format", "level", "sink", "thread"]),
 ];
 

@@ -266,6 +266,8 @@ fn wrong_options_are_refused() {
         (&["replay", &log, "--encoding", "json"], "preformatted, deferred"),
         (&["replay", &log, "--speed", "1"], "'--speed'"),
         (&["replay", &log, "--out"], "'--out <PATH>'"),
+        (&["config"], "--show|--check <FILE>"),
+        (&["config", "--show", "--check", &log], "cannot be used with"),
     ] {
         refused(kakashi(args), told);
     }
@@ -331,5 +333,32 @@ fn a_write_that_fails_ends_the_replay() {
         command.args(["--repeat", "100", "--threads", "2", "--policy", policy, "--out", &out]);
         refused(command, "File too large");
         assert!(Path::new(&out).metadata().unwrap().len() <= 64 * 1024);
+    }
+}
+
+#[test]
+fn the_settings_are_shown_and_files_of_them_checked() {
+    let output = kakashi(&["config", "--show"]).output().unwrap();
+    assert_eq!((text(&output.stdout), output.status.code()), (kakashi::Config::default_toml(), Some(0)));
+    let directory = Directory::new("config");
+    // What was shown is valid, and so is what asks for features that the tool may not have.
+    let sink = "\nlog_facade = true\n[[sinks]]\npath = 'a'\ncompress = true\n";
+    for (name, contents) in [("shown.toml", output.stdout.as_slice()), ("features.toml", sink.as_bytes())] {
+        let path = directory.file(name, contents);
+        let output = kakashi(&["config", "--check", &path]).output().unwrap();
+        assert_eq!(
+            (text(&output.stdout), output.status.code()),
+            (format!("{path}: valid\n").as_str(), Some(0))
+        );
+    }
+    let path = directory.file("wrong.toml", b"# one\nclock = \"sundial\"\n");
+    for (path, told) in [
+        (path.clone(), format!("kakashi: {path}:2: `clock` = \"sundial\": `sundial` is none of ")),
+        (directory.path("missing"), format!("kakashi: {}: it cannot be read: ", directory.path("missing"))),
+    ] {
+        let output = kakashi(&["config", "--check", &path]).output().unwrap();
+        assert_eq!((text(&output.stdout), output.status.code()), ("", Some(1)));
+        let shown = text(&output.stderr);
+        assert!(shown.starts_with(&told) && shown.lines().count() == 1, "{shown}");
     }
 }

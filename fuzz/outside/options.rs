@@ -7,6 +7,9 @@ mod args;
 #[allow(dead_code)]
 #[path = "../../src/bin/kakashi/box_args.rs"]
 mod box_args;
+#[allow(dead_code)]
+#[path = "../../src/bin/kakashi/config_args.rs"]
+mod config_args;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -15,6 +18,7 @@ use std::time::Duration;
 
 use args::{Asked, Options};
 use box_args::{BoxCommand, Color};
+use config_args::ConfigCommand;
 use kakashi::{Level, LevelFilter};
 
 /// The tool's error, here as it was told.
@@ -28,7 +32,7 @@ impl Failure {
 }
 
 /// What a person would write; a byte chooses one, or says that what follows is to be taken as it stands.
-const WORDS: [&str; 40] = [
+const WORDS: [&str; 43] = [
     "replay",
     "recover",
     "stat",
@@ -69,6 +73,9 @@ const WORDS: [&str; 40] = [
     "a.log",
     "4294967296",
     "",
+    "config",
+    "--show",
+    "--check",
 ];
 
 fn arguments(bytes: &[u8]) -> Vec<OsString> {
@@ -130,7 +137,7 @@ pub fn options(bytes: &[u8]) {
 
 /// Whether it is an option with its value that is kept as it was written.
 fn is_kept(arg: &OsString) -> bool {
-    const KEPT: [&str; 7] = ["policy", "encoding", "out", "black-box", "logger", "grep", "color"];
+    const KEPT: [&str; 8] = ["check", "policy", "encoding", "out", "black-box", "logger", "grep", "color"];
     let text = arg.to_string_lossy();
     text.strip_prefix("--").and_then(|arg| arg.split_once('=')).is_some_and(|(name, _)| KEPT.contains(&name))
 }
@@ -145,6 +152,11 @@ fn written(asked: &Asked) -> Vec<OsString> {
     match asked {
         Asked::Replay(options) => replay(&mut args, options),
         Asked::Box(command) => on_box(&mut args, command),
+        Asked::Config(ConfigCommand::Show) => args.extend(["config", "--show"].map(OsString::from)),
+        Asked::Config(ConfigCommand::Check(path)) => {
+            args.push("config".into());
+            option(&mut args, "check", path);
+        }
         Asked::Text(_) => {}
     }
     args

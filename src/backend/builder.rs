@@ -94,6 +94,8 @@ impl std::fmt::Debug for Builder {
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("retry", &self.retry)
             .field("black_box", &self.black_box)
+            .field("crash_handler", &self.crash_handler)
+            .field("panic_hook", &self.panic_hook)
             .finish_non_exhaustive()
     }
 }

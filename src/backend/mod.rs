@@ -35,7 +35,7 @@ use crate::writer::{self, Idle, Outlet, SINKS, Stop, Writer};
 use crate::{crash, region, stats, thread, tickets};
 
 /// How long a shutdown may take where nobody says otherwise.
-const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
+pub(crate) const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// What the backend knows of itself.
 struct Control {

@@ -89,12 +89,15 @@ pub struct FileSink {
 }
 
 impl FileSink {
+    /// The permission bits of a new file, unless told otherwise.
+    pub(crate) const MODE: u32 = 0o640;
+
     /// Appends to the file at `path`, making it if there is none.
     pub fn append(path: impl AsRef<Path>) -> Self {
         FileSink {
             path: path.as_ref().to_owned(),
             truncate: false,
-            mode: 0o640,
+            mode: Self::MODE,
             follow_links: true,
             make_folder: false,
             latest: None,

@@ -10,6 +10,7 @@ use clap::{Arg, ArgMatches, Command, value_parser};
 
 use super::Failure;
 use super::box_args::{self, BoxCommand};
+use super::config_args::{self, ConfigCommand};
 
 /// The most threads.
 const MAX_THREADS: u32 = 1024;
@@ -87,6 +88,7 @@ pub struct Options {
 pub enum Asked {
     Replay(Options),
     Box(BoxCommand),
+    Config(ConfigCommand),
     /// Help, or the version.
     Text(String),
 }
@@ -108,6 +110,7 @@ pub fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Asked, Failure>
     };
     match matches.subcommand() {
         Some(("replay", matches)) => Ok(Asked::Replay(options(matches))),
+        Some(("config", matches)) => Ok(Asked::Config(config_args::parse(matches))),
         Some((name, matches)) => Ok(Asked::Box(box_args::parse(name, matches))),
         _ => Err(Failure::new("no command was given: see `kakashi --help`")),
     }
@@ -151,6 +154,7 @@ fn command() -> Command {
         .subcommand_required(true)
         .subcommand(replay())
         .subcommands(box_args::commands())
+        .subcommand(config_args::command())
         .after_help(EXAMPLES)
 }
 

@@ -1,9 +1,11 @@
 //! `kakashi`: replays log files through the logger and checks, line by line, what came of it; looks into the black boxes
-//! of running processes, and recovers those of dead ones.
+//! of running processes, and recovers those of dead ones; shows and checks configurations.
 #![forbid(unsafe_code)]
 
 mod args;
 mod box_args;
+mod config;
+mod config_args;
 mod escaped;
 mod input;
 mod json;
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
     let done = match args::parse(std::env::args_os()) {
         Ok(Asked::Replay(options)) => replay(&options),
         Ok(Asked::Box(command)) => on_box(&command).map(|()| true),
+        Ok(Asked::Config(asked)) => config::run(&asked),
         Ok(Asked::Text(text)) => print(&text).map(|()| true),
         Err(failure) => Err(failure),
     };
