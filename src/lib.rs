@@ -114,6 +114,8 @@ mod error;
 #[cfg(not(kakashi_loom))]
 mod fields;
 #[cfg(not(kakashi_loom))]
+mod figures;
+#[cfg(not(kakashi_loom))]
 mod filter;
 #[cfg(all(any(feature = "log", feature = "tracing"), not(kakashi_loom)))]
 mod foreign;
