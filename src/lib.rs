@@ -134,6 +134,8 @@ mod level;
 pub mod log_facade;
 #[cfg(not(kakashi_loom))]
 mod logger;
+#[cfg(all(feature = "metrics", not(kakashi_loom)))]
+mod metrics_facade;
 #[cfg(not(kakashi_loom))]
 mod policy;
 #[cfg(not(kakashi_loom))]
@@ -181,6 +183,8 @@ mod api {
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_filter, set_level};
+    #[cfg(feature = "metrics")]
+    pub use crate::metrics_facade::publish_metrics;
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::prometheus::{prometheus_text, write_prometheus};
     pub use crate::sink::{

@@ -31,6 +31,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("stats", &["channel", "gate", "lane", "region", "ring"]),
     ("figures", &["gate", "lane", "stats"]),
     ("prometheus", &["figures", "stats"]),
+    ("metrics_facade", &["figures", "stats"]),
     ("channel", &["arg", "futex", "lane", "policy", "ring", "stats"]),
     ("target", &["callsite", "channel", "context", "level", "logger"]),
     ("thread", &["channel", "lane"]),
