@@ -109,6 +109,8 @@ mod context;
 mod cores;
 #[cfg(not(kakashi_loom))]
 mod crash;
+#[cfg(all(feature = "endpoint", not(kakashi_loom)))]
+mod endpoint;
 #[cfg(not(kakashi_loom))]
 mod error;
 #[cfg(not(kakashi_loom))]
@@ -175,6 +177,8 @@ mod api {
     #[cfg(feature = "config")]
     pub use crate::config::{Config, ConfigError};
     pub use crate::context::{BoundLogger, Context, ContextFuture, ContextGuard, ContextValue, InContext};
+    #[cfg(feature = "endpoint")]
+    pub use crate::endpoint::{EndpointError, MetricsEndpoint, serve_metrics};
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
     };

@@ -32,6 +32,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("figures", &["gate", "lane", "stats"]),
     ("prometheus", &["figures", "stats"]),
     ("metrics_facade", &["figures", "stats"]),
+    ("endpoint", &["cores", "prometheus"]),
     ("channel", &["arg", "futex", "lane", "policy", "ring", "stats"]),
     ("target", &["callsite", "channel", "context", "level", "logger"]),
     ("thread", &["channel", "lane"]),
