@@ -27,7 +27,8 @@
 //! * Presets: [`Builder::development`], [`Builder::production`], [`Builder::testing`]; in tests: [`testing::capture`].
 //! * All settings in one value, from a file and the environment: the feature `config` (`Config`).
 //! * Fields of a thread, a future, a logger: [`context!`], [`Context`], [`InContext`], [`Logger::with`].
-//! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`].
+//! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`]; at a port, for a Prometheus server: the feature
+//!   `endpoint` (`serve_metrics`); through the `metrics` crate: the feature `metrics` (`publish_metrics`).
 //!
 //! Where to begin: [from another logger](guide::coming_from); [tuning](guide::tuning); [pitfalls](guide::pitfalls).
 //!

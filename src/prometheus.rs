@@ -7,7 +7,7 @@ use crate::figures::{Kind, figures};
 use crate::stats::get_async_stats;
 
 /// The statistics in Prometheus' text format 0.0.4, for a handler of `/metrics` to answer with. Its content type is
-/// `text/plain; version=0.0.4`. Takes no lock.
+/// `text/plain; version=0.0.4`. Takes no lock. The feature `endpoint` has such a handler (`serve_metrics`).
 ///
 /// | metric | of [`AsyncStats`](crate::AsyncStats) |
 /// |---|---|
