@@ -1,4 +1,4 @@
-//! The cores that this process may use: those of its beginning.
+//! The cores that this process may use: those of its beginning. What a thread does there that is in no hurry.
 //!
 //! Decision: they are noted before `main`. What `core_affinity::get_core_ids` says later is the calling
 //! thread's own set, and a program of the kind that this logger is for pins its threads first and
@@ -52,5 +52,16 @@ pub(crate) fn unpin() {
     if words.iter().any(|&word| word != 0) {
         // SAFETY: as in `note`.
         unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), words.as_ptr().cast()) };
+    }
+}
+
+/// Takes the calling thread out of everybody's way: no signal is handled on it, and others run first.
+pub(crate) fn stay_behind() {
+    // SAFETY: the set is filled before it is read; nothing else is passed.
+    unsafe {
+        let mut all = core::mem::zeroed();
+        libc::sigfillset(&mut all);
+        libc::pthread_sigmask(libc::SIG_BLOCK, &all, core::ptr::null_mut());
+        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
     }
 }

@@ -27,7 +27,8 @@
 //! * Presets: [`Builder::development`], [`Builder::production`], [`Builder::testing`]; in tests: [`testing::capture`].
 //! * All settings in one value, from a file and the environment: the feature `config` (`Config`).
 //! * Fields of a thread, a future, a logger: [`context!`], [`Context`], [`InContext`], [`Logger::with`].
-//! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`].
+//! * What happened: [`get_async_stats`], [`stats()`], [`prometheus_text`]; at a port, for a Prometheus server: the feature
+//!   `endpoint` (`serve_metrics`); through the `metrics` crate: the feature `metrics` (`publish_metrics`).
 //!
 //! Where to begin: [from another logger](guide::coming_from); [tuning](guide::tuning); [pitfalls](guide::pitfalls).
 //!
@@ -109,10 +110,14 @@ mod context;
 mod cores;
 #[cfg(not(kakashi_loom))]
 mod crash;
+#[cfg(all(feature = "endpoint", not(kakashi_loom)))]
+mod endpoint;
 #[cfg(not(kakashi_loom))]
 mod error;
 #[cfg(not(kakashi_loom))]
 mod fields;
+#[cfg(not(kakashi_loom))]
+mod figures;
 #[cfg(not(kakashi_loom))]
 mod filter;
 #[cfg(all(any(feature = "log", feature = "tracing"), not(kakashi_loom)))]
@@ -132,6 +137,8 @@ mod level;
 pub mod log_facade;
 #[cfg(not(kakashi_loom))]
 mod logger;
+#[cfg(all(feature = "metrics", not(kakashi_loom)))]
+mod metrics_facade;
 #[cfg(not(kakashi_loom))]
 mod policy;
 #[cfg(not(kakashi_loom))]
@@ -171,6 +178,8 @@ mod api {
     #[cfg(feature = "config")]
     pub use crate::config::{Config, ConfigError};
     pub use crate::context::{BoundLogger, Context, ContextFuture, ContextGuard, ContextValue, InContext};
+    #[cfg(feature = "endpoint")]
+    pub use crate::endpoint::{EndpointError, MetricsEndpoint, serve_metrics};
     pub use crate::error::{
         BackendError, BlackBoxError, FlushError, PrepareError, ShutdownError, StartError,
     };
@@ -179,6 +188,8 @@ mod api {
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
     pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_filter, set_level};
+    #[cfg(feature = "metrics")]
+    pub use crate::metrics_facade::publish_metrics;
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
     pub use crate::prometheus::{prometheus_text, write_prometheus};
     pub use crate::sink::{

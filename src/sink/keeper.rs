@@ -37,7 +37,7 @@ impl Keeper {
         let (failed, errors) = mpsc::sync_channel(1);
         let _ = look.try_send(());
         std::thread::Builder::new().name("kakashi-files".to_owned()).spawn(move || {
-            super::os::stay_behind();
+            cores::stay_behind();
             cores::unpin();
             while asked.recv().is_ok() {
                 if let Err(error) = tidy(&plan) {

@@ -11,14 +11,3 @@ pub(super) fn replace(file: &File, by: &File) -> io::Result<()> {
     let done = unsafe { libc::dup3(by.as_raw_fd(), file.as_raw_fd(), libc::O_CLOEXEC) };
     if done < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
-
-/// Takes the calling thread out of everybody's way: no signal is handled on it, and others run first.
-pub(super) fn stay_behind() {
-    // SAFETY: the set is filled before it is read; nothing else is passed.
-    unsafe {
-        let mut all = core::mem::zeroed();
-        libc::sigfillset(&mut all);
-        libc::pthread_sigmask(libc::SIG_BLOCK, &all, core::ptr::null_mut());
-        libc::setpriority(libc::PRIO_PROCESS, 0, 19);
-    }
-}
