@@ -72,10 +72,14 @@ pub(crate) const DEFAULT_LEVEL: LevelFilter = LevelFilter::Info;
 #[cfg(any(feature = "log", feature = "tracing"))]
 const FOREIGN_VALUES: u8 = 5;
 
-/// The switch's bit: its module's level lets the statement pass, or it was turned on by itself.
+/// The switch's bit: its module's level lets the statement pass, it was turned on by itself, or one of the two below.
 pub(crate) const ON: u8 = 1;
 /// The switch's bit: the statement names its target, and some logger's own level lets it pass.
 pub(crate) const ON_FOR_SOME: u8 = 2;
+/// The switch's bit: its module's level keeps its records out, and they are held back for the thread's next error.
+pub(crate) const HELD: u8 = 4;
+/// The switch's bit: its module's level keeps its records out, and a directive with fields may let them pass.
+pub(crate) const ASKS: u8 = 8;
 
 impl Callsite {
     /// Only the macros call this.
@@ -245,13 +249,29 @@ pub fn callsites() -> &'static [Callsite] {
     unsafe { core::slice::from_raw_parts(first, len) }
 }
 
-/// Sets every statement's switch: by its module's level, and for those that name their target also by `loggers`, the
-/// most that any logger wants. For a facade's records it is `most`, the most that any target wants.
-pub(crate) fn apply_levels(level_of: impl Fn(&str) -> LevelFilter, loggers: LevelFilter, most: LevelFilter) {
+/// From which levels on records are logged.
+#[derive(Clone, Copy)]
+pub(crate) struct Levels {
+    /// The most that any logger wants.
+    pub(crate) loggers: LevelFilter,
+    /// The most that any target wants.
+    pub(crate) most: LevelFilter,
+    /// What is held back, and what directives with fields may let pass, where a module's level does not.
+    pub(crate) held: LevelFilter,
+    pub(crate) asks: LevelFilter,
+}
+
+/// Sets every statement's switch: by its module's level, and for those that name their target also by that of the loggers.
+/// For a facade's records it is the most that any target wants.
+pub(crate) fn apply_levels(level_of: impl Fn(&str) -> LevelFilter, levels: Levels) {
     for callsite in callsites() {
-        let level = if callsite.foreign { most } else { level_of(callsite.module) };
-        let on = if level.allows(callsite.level) { ON } else { 0 };
-        let for_some = if callsite.targeted && loggers.allows(callsite.level) { ON_FOR_SOME } else { 0 };
-        callsite.switch.store(on | for_some, Ordering::Relaxed);
+        let level = if callsite.foreign { levels.most } else { level_of(callsite.module) };
+        let bit = |is_set, bit| if is_set { bit } else { 0 };
+        let passes = level.allows(callsite.level);
+        let for_some = bit(callsite.targeted && levels.loggers.allows(callsite.level), ON_FOR_SOME);
+        let held = bit(!passes && level != LevelFilter::Off && levels.held.allows(callsite.level), HELD);
+        let asks = bit(!passes && levels.asks.allows(callsite.level), ASKS);
+        let on = bit(passes || held | asks != 0, ON);
+        callsite.switch.store(on | for_some | held | asks, Ordering::Relaxed);
     }
 }

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
 use crate::arg::{Encoding, Preformatted};
 use crate::futex::Lock;
+use crate::held::Held;
 use crate::lane::{LaneHead, LaneRef, SCRATCH_BYTES};
 use crate::policy::{BlockFor, Policy};
 use crate::ring::{MAX_FRAME_SLOTS, RingLayout, RingMemory};
@@ -30,7 +31,7 @@ pub(crate) const POOL: usize = 4;
 /// * `P`: what happens when a ring is full, a [`Policy`].
 /// * `E`: when values become text, an [`Encoding`].
 ///
-/// It takes about `(THREADS + 1) * (SLOT_BYTES * SLOTS + 64 KiB)` bytes of address space, and of memory
+/// It takes about `(THREADS + 1) * (SLOT_BYTES * SLOTS + 128 KiB)` bytes of address space, and of memory
 /// as much as was ever used of that. Sizes that cannot work are errors at compile time.
 pub struct Channel<
     const SLOT_BYTES: usize,
@@ -146,6 +147,7 @@ pub struct LaneParts<R: 'static> {
     pub(crate) head: &'static LaneHead,
     pub(crate) ring: &'static R,
     pub(crate) scratch: *mut u8,
+    pub(crate) held: &'static Held,
 }
 
 /// A lane in memory.
@@ -154,6 +156,7 @@ struct Lane<R> {
     head: LaneHead,
     ring: R,
     scratch: [u8; SCRATCH_BYTES],
+    held: Held,
 }
 
 impl<const SLOT_BYTES: usize, const SLOTS: usize, const THREADS: usize, P: Policy, E: Encoding> ChannelSpec
@@ -184,6 +187,7 @@ impl<const SLOT_BYTES: usize, const SLOTS: usize, const THREADS: usize, P: Polic
                 head: &(*lane).head,
                 ring: &(*lane).ring,
                 scratch: (&raw mut (*lane).scratch).cast(),
+                held: &(*lane).held,
             })
         }
     }
@@ -310,6 +314,7 @@ pub struct Handle<C: ChannelSpec> {
     pub(crate) scratch_busy: Cell<bool>,
     pub(crate) head: Cell<Option<&'static LaneHead>>,
     pub(crate) scratch: Cell<*mut u8>,
+    pub(crate) held: Cell<Option<&'static Held>>,
     pub(crate) producer: UnsafeCell<MaybeUninit<<C::Ring as RingMemory>::Producer>>,
     /// `freed` of the channel when the thread last found no free lane, plus one.
     pub(crate) found_none: Cell<u32>,
@@ -337,6 +342,7 @@ impl<C: ChannelSpec> Handle<C> {
             scratch_busy: Cell::new(false),
             head: Cell::new(None),
             scratch: Cell::new(core::ptr::null_mut()),
+            held: Cell::new(None),
             producer: UnsafeCell::new(MaybeUninit::uninit()),
             found_none: Cell::new(0),
             expired_at: Cell::new(0),
@@ -381,6 +387,7 @@ impl<C: ChannelSpec> Handle<C> {
     pub fn reset(&self) {
         self.state.set(UNCLAIMED);
         self.head.set(None);
+        self.held.set(None);
         self.found_none.set(0);
         self.expired_at.set(0);
         self.shared_upto.set(0);
@@ -396,6 +403,7 @@ pub struct ChannelEntry {
     pub release_thread: fn(),
     pub reset_thread: fn(),
     pub set_laden: fn(bool),
+    pub write_held: fn(usize, bool),
 }
 
 impl Deref for ChannelEntry {
@@ -413,6 +421,12 @@ impl ChannelEntry {
 
     pub(crate) fn set_laden(&self, laden: bool) {
         (self.set_laden)(laden);
+    }
+
+    /// Lets the calling thread write what it holds back, and leaves room for a record of so many bytes. Whether it `waits` for
+    /// room, where the policy does.
+    pub(crate) fn write_held(&self, bytes: usize, waits: bool) {
+        (self.write_held)(bytes, waits);
     }
 
     pub(crate) fn reset_thread(&self) {
@@ -501,6 +515,7 @@ macro_rules! channel {
                 release_thread: || HANDLE.with(|handle| handle.release()),
                 reset_thread: || HANDLE.with(|handle| handle.reset()),
                 set_laden: |laden| HANDLE.with(|handle| handle.set_laden(laden)),
+                write_held: |bytes, waits| HANDLE.with(|handle| $crate::__private::write_held(handle, bytes, waits)),
             };
 
             impl ::core::ops::Deref for $name {
@@ -571,10 +586,12 @@ mod tests {
         let mut parts = Vec::new();
         let mut part = |start: *const u8, len: usize| parts.push((start.addr() - base.addr(), len));
         for lane in 0..=C::THREADS {
-            let LaneParts { head, ring, scratch } = channel.parts(lane).expect("it is one of the lanes");
+            let LaneParts { head, ring, scratch, held } =
+                channel.parts(lane).expect("it is one of the lanes");
             part(core::ptr::from_ref(head).cast(), size_of::<LaneHead>());
             part(core::ptr::from_ref(ring).cast(), size_of::<C::Ring>());
             part(scratch, SCRATCH_BYTES);
+            part(core::ptr::from_ref(held).cast(), size_of::<Held>());
         }
         assert!(channel.parts(C::THREADS + 1).is_none());
         for at in 0..POOL {

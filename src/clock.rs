@@ -52,8 +52,12 @@ const FENCED_COUNTER: u8 = 2;
 /// The tick is the word that the writer advances, or leaves at 0.
 const WORD: u8 = 3;
 
-/// Where a record's tick is from.
+/// Where a call takes its record's tick from, unless it has to ask: `BY_QUANTA` while calls are diverted.
 static SOURCE: AtomicU8 = AtomicU8::new(BY_QUANTA);
+/// Where a record's tick is from.
+static TRUE_SOURCE: AtomicU8 = AtomicU8::new(BY_QUANTA);
+/// Whether all calls are to go the slow way.
+static DIVERTED: AtomicBool = AtomicBool::new(false);
 /// Whether the counter is what quanta reads.
 static COUNTER_IS_TIME: AtomicBool = AtomicBool::new(false);
 static CLOCK: OnceLock<quanta::Clock> = OnceLock::new();
@@ -99,14 +103,19 @@ fn fence() {
 
 /// Whether ticks are too coarse to tell in which order a thread's records are.
 pub(crate) fn is_coarse() -> bool {
-    SOURCE.load(Ordering::Relaxed) == WORD
+    TRUE_SOURCE.load(Ordering::Relaxed) == WORD
 }
 
-/// A record's tick; 0 for one without time. `None` when a call is needed for it: [`record_tick`].
+/// A record's tick; 0 for one without time. `None` when a call is needed for it, or calls are diverted: [`record_tick`].
 #[inline(always)]
 pub(crate) fn quick_tick() -> Option<u64> {
     // Relaxed: set before the backend's state lets any call come here.
-    match SOURCE.load(Ordering::Relaxed) {
+    tick_of(SOURCE.load(Ordering::Relaxed))
+}
+
+#[inline(always)]
+fn tick_of(source: u8) -> Option<u64> {
+    match source {
         COUNTER => Some(counter()),
         FENCED_COUNTER => {
             fence();
@@ -120,7 +129,36 @@ pub(crate) fn quick_tick() -> Option<u64> {
 
 /// A record's tick; 0 for one without time. `init` must have been called.
 pub(crate) fn record_tick() -> u64 {
-    quick_tick().unwrap_or_else(now)
+    tick_of(TRUE_SOURCE.load(Ordering::Relaxed)).unwrap_or_else(now)
+}
+
+/// Whether calls are diverted.
+#[inline]
+pub(crate) fn is_diverted() -> bool {
+    DIVERTED.load(Ordering::Relaxed)
+}
+
+/// Lets every call from now on, on whatever thread, go the slow way, or not any more.
+///
+/// Decision: the clock is what all calls look at, so that nothing is added to a call that nobody diverts.
+pub(crate) fn divert(diverted: bool) {
+    DIVERTED.store(diverted, Ordering::SeqCst);
+    settle();
+}
+
+/// Works out what calls look at. Of two threads that have changed something at a time the later one sees both changes.
+fn settle() {
+    let read = || (DIVERTED.load(Ordering::SeqCst), TRUE_SOURCE.load(Ordering::SeqCst));
+    let mut seen = read();
+    loop {
+        let (diverted, source) = seen;
+        SOURCE.store(if diverted { BY_QUANTA } else { source }, Ordering::SeqCst);
+        let now = read();
+        if now == seen {
+            return;
+        }
+        seen = now;
+    }
 }
 
 /// The time now, in ticks, whatever the records' clock is. `init` must have been called.
@@ -153,7 +191,8 @@ pub(crate) fn init(clock: Clock) {
         Clock::Counter => COUNTER,
         Clock::Ordered => FENCED_COUNTER,
     };
-    SOURCE.store(source, Ordering::Relaxed);
+    TRUE_SOURCE.store(source, Ordering::SeqCst);
+    settle();
 }
 
 /// Moves the wall clock that the writer sees, for tests of stepped clocks. Nanoseconds.

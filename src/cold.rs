@@ -13,7 +13,7 @@ use crate::gate::{self, State};
 use crate::lane::{Cause, LaneHead, SCRATCH_BYTES, ThreadId};
 use crate::policy::{Policy, Wait};
 use crate::record::HEADER;
-use crate::ring::{Dest, Grant, ProducerHalf, RingMemory, RingView};
+use crate::ring::{Dest, Frame, Grant, ProducerHalf, RingMemory, RingView};
 use crate::sync::add_owned;
 use crate::{clock, region, thread};
 
@@ -97,6 +97,8 @@ fn claim<C: ChannelSpec>(channel: &'static C, handle: &Handle<C>) -> Result<&'st
             // SAFETY: the state is BUSY and there is no half yet: nobody reads it.
             unsafe { *handle.producer.get() = MaybeUninit::new(parts.ring.producer()) };
             handle.scratch.set(parts.scratch);
+            parts.held.clear();
+            handle.held.set(Some(parts.held));
             handle.expired_at.set(0);
             // The head last: a signal handler that sees it takes the scratch area to be there.
             compiler_fence(Ordering::SeqCst);
@@ -178,6 +180,53 @@ pub(crate) fn drop_record<C: ChannelSpec>(handle: &Handle<C>, cause: Cause) {
         Some(head) => head.dropped(cause, clock::now()),
         None => region::totals().drops.add(cause, 1),
     }
+}
+
+/// Writes what the thread holds back in this channel, the oldest first, and forgets it: as many of the last ones as there is
+/// room for beside a record of `bytes` bytes, where the channel or the caller waits for none. The others count as dropped.
+pub fn write_held<C: ChannelSpec>(handle: &Handle<C>, bytes: usize, waits: bool) {
+    let (Some(head), Some(held)) = (handle.head.get(), handle.held.get()) else { return };
+    // A signal handler's error in the middle of a call leaves them to the next one.
+    if held.frames() == 0 || !matches!(handle.state.get(), READY | LADEN) {
+        return;
+    }
+    handle.state.set(BUSY);
+    compiler_fence(Ordering::SeqCst);
+    // SAFETY: the lane is this thread's, and its state is BUSY.
+    let producer = unsafe { (*handle.producer.get()).assume_init_mut() };
+    let slots_of = |words: usize| (C::PREFIX + words * 8).div_ceil(C::SLOT_BYTES);
+    let beside = slots_of(bytes.div_ceil(8));
+    if !waits || <C::Policy as Policy>::WAIT == Wait::Never {
+        // SAFETY: as above.
+        let mut slots: usize = unsafe { held.lengths() }.map(slots_of).sum();
+        while slots + beside > C::SLOTS / 2 || producer.reserve(slots + beside).is_none() {
+            // SAFETY: as above.
+            let next = unsafe { held.lengths() }.next();
+            let Some(words) = next else { break };
+            slots -= slots_of(words);
+            // SAFETY: as above.
+            unsafe { held.pass() };
+            head.dropped(Cause::Newest, clock::now());
+        }
+    }
+    // SAFETY: as above.
+    while let Some(frame) = unsafe { held.first() } {
+        let slots = slots_of(frame.len());
+        if wait_for_room(handle, head, producer, slots, None)
+            && let Some(grant) = producer.reserve(slots)
+        {
+            let dest = grant.dest();
+            for (at, &word) in frame.iter().enumerate().skip(1) {
+                // SAFETY: the slots have room for the frame's words.
+                unsafe { dest.put(at * 8, word) };
+            }
+            grant.commit(Frame(frame[0]).user());
+        }
+        // SAFETY: as above.
+        unsafe { held.pass() };
+    }
+    compiler_fence(Ordering::SeqCst);
+    handle.rest();
 }
 
 pub(crate) fn count_truncated(head: &LaneHead) {

@@ -1,15 +1,15 @@
-//! Which records are wanted, by level and target: `info,orders=debug,net::tcp=trace`.
+//! Which records are wanted, by level, target and fields: `info,orders=debug,net::tcp=trace,[user_id=7]=trace`.
 //!
 //! Decision: there is one filter, and none for each sink, which has a level instead. A sink's level is one comparison per
 //! record, made by the writer for whole rows of records, by a crash handler, and by a recovery from a number in the black
 //! box; a target would have to be looked up for each record in all three, and the directives lie in the box.
 #![forbid(unsafe_code)]
 
-use core::fmt;
+use core::fmt::{self, Write as _};
 use core::ops::Range;
 use core::str::FromStr;
 
-use crate::level::LevelFilter;
+use crate::level::{Level, LevelFilter};
 
 /// Which records are wanted, read from a text such as `warn,orders=debug,net::tcp=trace`.
 ///
@@ -20,6 +20,10 @@ use crate::level::LevelFilter;
 /// | `level` | what no other directive names, from that level on |
 /// | `target=level` | that target, and the modules in it |
 /// | `target` | likewise, at `trace` |
+/// | `[field=value]=level` | records with such a field, from that level on; without a level, all of them |
+/// | `target[field=value]=level` | likewise, of that target only |
+/// | `[{one=1,two}]=level` | records with all of these fields, of which `two` may have any value |
+/// | `[span{field=value}]=level` | likewise for a field of a span of the `tracing` crate, in whose lines it is `span.field` |
 ///
 /// A level is `off`, `error`, `warn`, `info`, `debug` or `trace`, in any case. A target is the name of a
 /// [`Logger`](crate::Logger), the path of a module, or the target of a record of the `log` or `tracing` crate. `net`
@@ -30,8 +34,18 @@ use crate::level::LevelFilter;
 /// Without a bare level, what no directive names keeps the level that was set before
 /// ([`Builder::level`](crate::Builder::level), [`set_level`](crate::set_level); `info` at first).
 ///
-/// Fields, spans and texts of messages cannot be filtered by: the switch that a log call looks at is set before there
-/// are any. Such a directive is an error.
+/// # Fields
+///
+/// A directive with fields lets records pass that the others keep out; it keeps none out itself. A record's fields are
+/// those of its line: its own, those of the thread's [`context!`](crate::context!) or the logger's
+/// ([`Logger::with`](crate::Logger::with)), those of its spans. A value is compared with what stands in the line;
+/// numbers are the same as numbers (`1` and `1.0`). One with a comma, a space, `"` or a bracket stands in double quotes, with `\`
+/// before each `"` and `\` in it.
+///
+/// While there is such a directive, a call that only it can let pass is evaluated as if it were on, and looks through
+/// its fields; a call that is on anyhow reads its clock in a less direct way. See the benchmark report.
+///
+/// Texts of messages cannot be filtered by. Such a directive is an error.
 ///
 /// ```
 /// use kakashi::Filter;
@@ -47,6 +61,31 @@ pub struct Filter {
     rest: Option<LevelFilter>,
     /// No target twice; longer ones first, so that the first that names a target is the one that counts.
     directives: Vec<(String, LevelFilter)>,
+    by_fields: Vec<ByFields>,
+}
+
+/// A directive with fields: a record that has all of them passes, from a level on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ByFields {
+    /// Empty: any.
+    target: String,
+    /// Names, and texts of values; `None` is any.
+    fields: Vec<(String, Option<String>)>,
+    level: LevelFilter,
+}
+
+impl ByFields {
+    /// Whether a record of that level, known by these targets, passes, given whether it has a field of some name and value.
+    pub(crate) fn lets_pass(
+        &self,
+        level: Level,
+        targets: &[&str],
+        has: impl Fn(&str, Option<&str>) -> bool,
+    ) -> bool {
+        self.level.allows(level)
+            && (self.target.is_empty() || targets.iter().any(|target| is_within(target, &self.target)))
+            && self.fields.iter().all(|(name, value)| has(name, value.as_deref()))
+    }
 }
 
 impl Filter {
@@ -65,6 +104,16 @@ impl Filter {
         self.directives.iter().map(|(_, level)| *level).max().unwrap_or(LevelFilter::Off)
     }
 
+    /// The directives with fields.
+    pub(crate) fn by_fields(&self) -> &[ByFields] {
+        &self.by_fields
+    }
+
+    /// The most that one of these lets pass.
+    pub(crate) fn most_by_fields(&self) -> LevelFilter {
+        self.by_fields.iter().map(|directive| directive.level).max().unwrap_or(LevelFilter::Off)
+    }
+
     fn add(&mut self, target: &str, level: LevelFilter) {
         self.directives.retain(|(known, _)| known != target);
         let at = self.directives.partition_point(|(known, _)| known.len() >= target.len());
@@ -79,7 +128,7 @@ fn is_within(target: &str, within: &str) -> bool {
 
 impl From<LevelFilter> for Filter {
     fn from(level: LevelFilter) -> Self {
-        Filter { rest: Some(level), directives: Vec::new() }
+        Filter { rest: Some(level), ..Filter::default() }
     }
 }
 
@@ -87,9 +136,27 @@ impl fmt::Display for Filter {
     /// Writes a text that is read as an equal filter.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.rest.map_or("", LevelFilter::as_str))?;
-        for (at, (target, level)) in self.directives.iter().enumerate() {
-            let comma = if at > 0 || self.rest.is_some() { "," } else { "" };
+        let mut comma = if self.rest.is_some() { "," } else { "" };
+        for (target, level) in &self.directives {
             write!(f, "{comma}{target}={}", level.as_str())?;
+            comma = ",";
+        }
+        for ByFields { target, fields, level } in &self.by_fields {
+            write!(f, "{comma}{target}[{{")?;
+            for (at, (name, value)) in fields.iter().enumerate() {
+                f.write_str(if at > 0 { "," } else { "" })?;
+                f.write_str(name)?;
+                if let Some(value) = value {
+                    f.write_str("=\"")?;
+                    for char in value.chars() {
+                        f.write_str(if matches!(char, '"' | '\\') { "\\" } else { "" })?;
+                        f.write_char(char)?;
+                    }
+                    f.write_str("\"")?;
+                }
+            }
+            write!(f, "}}]={}", level.as_str())?;
+            comma = ",";
         }
         Ok(())
     }
@@ -105,7 +172,7 @@ impl FromStr for Filter {
     fn from_str(text: &str) -> Result<Self, FilterError> {
         let mut filter = Filter::default();
         let mut start = 0;
-        for part in text.split(',') {
+        for part in parts(text) {
             let at = start + (part.len() - part.trim_start().len());
             start += part.len() + 1;
             read(&mut filter, part.trim()).map_err(|(spot, what)| FilterError {
@@ -119,14 +186,35 @@ impl FromStr for Filter {
     }
 }
 
-/// Adds a directive; where in it something is wrong, and what.
-fn read(filter: &mut Filter, directive: &str) -> Result<(), (Range<usize>, String)> {
+/// The parts of a text between commas that stand neither in brackets nor in quotes.
+fn parts(text: &str) -> impl Iterator<Item = &str> {
+    let (mut depth, mut quoted, mut escaped) = (0_u32, false, false);
+    text.split(move |char| {
+        match char {
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' if depth > 0 => quoted = !quoted,
+            _ if quoted => {}
+            '[' | '{' => depth += 1,
+            ']' | '}' => depth = depth.saturating_sub(1),
+            ',' => return depth == 0,
+            _ => {}
+        }
+        false
+    })
+}
+
+/// Where in a directive something is wrong, and what.
+type Wrong = (Range<usize>, String);
+
+/// Adds a directive.
+fn read(filter: &mut Filter, directive: &str) -> Result<(), Wrong> {
     let all = 0..directive.len();
     if directive.is_empty() {
         return Ok(());
     }
-    if let Some(at) = directive.find(['[', '{']) {
-        return Err((at..all.end, "fields and spans are not supported, levels and targets are".to_owned()));
+    if let Some(at) = directive.find('[') {
+        return read_by_fields(filter, directive, at);
     }
     if let Some(at) = directive.find('/') {
         return Err((at..all.end, "texts of messages are not supported, levels and targets are".to_owned()));
@@ -139,21 +227,27 @@ fn read(filter: &mut Filter, directive: &str) -> Result<(), (Range<usize>, Strin
             }
             Err(_) => (directive, LevelFilter::Trace),
         },
-        Some((target, level)) => {
-            let (at, name) = (target.len() + 1, level.trim());
-            if name.is_empty() {
-                return Err((at..at + 1, "a level is missing behind `=`".to_owned()));
-            }
-            let spaces = level.len() - level.trim_start().len();
-            let spot = at + spaces..at + spaces + name.len();
-            let level =
-                name.parse().map_err(|_| (spot, format!("`{}` is no level", name.escape_default())))?;
-            (target.trim_end(), level)
-        }
+        Some((target, level)) => (target.trim_end(), read_level(level, target.len() + 1)?),
     };
     if target.is_empty() {
         return Err((0..1, "a target is missing before `=`".to_owned()));
     }
+    check_target(target)?;
+    filter.add(target, level);
+    Ok(())
+}
+
+/// The level behind a `=`, which ends at `at`.
+fn read_level(text: &str, at: usize) -> Result<LevelFilter, Wrong> {
+    let name = text.trim();
+    if name.is_empty() {
+        return Err((at..at + 1, "a level is missing behind `=`".to_owned()));
+    }
+    let at = at + (text.len() - text.trim_start().len());
+    name.parse().map_err(|_| (at..at + name.len(), format!("`{}` is no level", name.escape_default())))
+}
+
+fn check_target(target: &str) -> Result<(), Wrong> {
     let odd = |char: char| char.is_whitespace() || char.is_control() || matches!(char, ']' | '}' | '"');
     if let Some((at, char)) = target.char_indices().find(|&(_, char)| odd(char)) {
         return Err((at..at + char.len_utf8(), format!("no target holds `{}`", char.escape_default())));
@@ -161,8 +255,149 @@ fn read(filter: &mut Filter, directive: &str) -> Result<(), (Range<usize>, Strin
     if target.starts_with("::") || target.ends_with("::") {
         return Err((0..target.len(), "a module's path neither begins nor ends with `::`".to_owned()));
     }
-    filter.add(target, level);
     Ok(())
+}
+
+/// Adds a directive with fields, whose bracket is at `open`.
+fn read_by_fields(filter: &mut Filter, directive: &str, open: usize) -> Result<(), Wrong> {
+    let target = directive[..open].trim_end();
+    check_target(target)?;
+    let mut rest = Rest { text: directive, at: open + 1 };
+    rest.pass_spaces();
+    let start = rest.at;
+    let mut fields = Vec::new();
+    let name = rest.take_name();
+    let name = name.trim_end();
+    if rest.next_is('{') {
+        check_name(name, start, !name.is_empty())?;
+        let span = if name.is_empty() { String::new() } else { format!("{name}.") };
+        loop {
+            let (name, value) = rest.take_field()?;
+            fields.push((format!("{span}{name}"), value));
+            if rest.next_is('}') {
+                break;
+            }
+            rest.expect(',', "`,` or `}` is expected behind a field")?;
+        }
+    } else {
+        rest.at = start;
+        let field = rest.take_field()?;
+        if field.1.is_none() {
+            let what = "with a field of any value it is `[{field}]`, with a span's `[span{field}]`";
+            return Err((start..rest.at, what.to_owned()));
+        }
+        fields.push(field);
+    }
+    rest.expect(']', "`]` is expected behind the fields")?;
+    let level = match rest.left() {
+        "" => LevelFilter::Trace,
+        left if left.starts_with('=') => read_level(&left[1..], rest.at + 1)?,
+        left => {
+            return Err((rest.at..rest.at + left.len(), "`=` and a level is expected behind `]`".to_owned()));
+        }
+    };
+    filter.by_fields.retain(|known| known.target != target || known.fields != fields);
+    filter.by_fields.push(ByFields { target: target.to_owned(), fields, level });
+    Ok(())
+}
+
+fn check_name(name: &str, at: usize, is_there: bool) -> Result<(), Wrong> {
+    if is_there && name.is_empty() {
+        return Err((at..at + 1, "a field's name is missing".to_owned()));
+    }
+    let odd = |char: char| char.is_whitespace() || char.is_control() || char == '"';
+    match name.char_indices().find(|&(_, char)| odd(char)) {
+        Some((offset, char)) => {
+            let at = at + offset;
+            Err((at..at + char.len_utf8(), format!("no field's name holds `{}`", char.escape_default())))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What is left to be read of a directive.
+struct Rest<'a> {
+    text: &'a str,
+    at: usize,
+}
+
+impl<'a> Rest<'a> {
+    fn left(&self) -> &'a str {
+        &self.text[self.at..]
+    }
+
+    fn pass_spaces(&mut self) {
+        let left = self.left();
+        self.at += left.len() - left.trim_start().len();
+    }
+
+    /// Passes over `char`, if it comes next.
+    fn next_is(&mut self, char: char) -> bool {
+        self.pass_spaces();
+        let is_next = self.left().starts_with(char);
+        self.at += if is_next { char.len_utf8() } else { 0 };
+        is_next
+    }
+
+    fn expect(&mut self, char: char, what: &str) -> Result<(), Wrong> {
+        let found = self.next_is(char);
+        let len = self.left().chars().next().map_or(1, char::len_utf8);
+        if found { Ok(()) } else { Err((self.at..self.at + len, what.to_owned())) }
+    }
+
+    /// What stands before the next bracket, brace, comma or `=`.
+    fn take_name(&mut self) -> &'a str {
+        let left = self.left();
+        let len = left.find(['[', ']', '{', '}', ',', '=']).unwrap_or(left.len());
+        self.at += len;
+        &left[..len]
+    }
+
+    /// A field's name, and its value if there is one.
+    fn take_field(&mut self) -> Result<(String, Option<String>), Wrong> {
+        self.pass_spaces();
+        let start = self.at;
+        let name = self.take_name().trim_end();
+        check_name(name, start, true)?;
+        if !self.next_is('=') {
+            return Ok((name.to_owned(), None));
+        }
+        self.pass_spaces();
+        if self.left().starts_with('"') {
+            return Ok((name.to_owned(), Some(self.take_quoted()?)));
+        }
+        let start = self.at;
+        let value = self.take_name().trim_end();
+        if let Some(at) = value.find(|char: char| char.is_whitespace() || char.is_control() || char == '"') {
+            return Err((start + at..start + value.len(), "such a value needs double quotes".to_owned()));
+        }
+        if value.is_empty() {
+            return Err((
+                start..start + 1,
+                "a value is missing behind `=`; an empty one is `\"\"`".to_owned(),
+            ));
+        }
+        Ok((name.to_owned(), Some(value.to_owned())))
+    }
+
+    /// The text in quotes that comes next.
+    fn take_quoted(&mut self) -> Result<String, Wrong> {
+        let (start, mut value, mut escaped) = (self.at, String::new(), false);
+        for (at, char) in self.left().char_indices().skip(1) {
+            match char {
+                '"' if !escaped => {
+                    self.at = start + at + 1;
+                    return Ok(value);
+                }
+                '\\' if !escaped => escaped = true,
+                _ => {
+                    value.push(char);
+                    escaped = false;
+                }
+            }
+        }
+        Err((start..self.text.len(), "the double quotes are not closed".to_owned()))
+    }
 }
 
 /// A text that is no [`Filter`]: its `Display` shows the spot.
@@ -221,7 +456,7 @@ impl fmt::Display for FilterError {
         writeln!(f, "  {before}{spot}{behind}")?;
         writeln!(f, "  {:indent$}{:^<carets$}", "", "")?;
         f.write_str(
-            "a filter is a list, with commas between, of `level`, `target=level` and `target`; \
+            "a filter is a list, with commas between, of `level`, `target=level`, `target` and `[field=value]=level`; \
              levels are off, error, warn, info, debug and trace",
         )
     }
@@ -265,8 +500,20 @@ mod tests {
             ("a=info=debug", "`info=debug` is no level", "  ^^^^^^^^^^"),
             ("info,orders=", "a level is missing behind `=`", "            ^"),
             ("=debug,info", "a target is missing before `=`", "^"),
-            ("info,[user_id=7]=trace", "fields and spans are not supported", "     ^^^^^^^^^^^^^^^^^"),
-            ("my[span{id=7,x=8}]=trace", "fields and spans are not supported", "  ^^^^^^^^^^"),
+            ("info,[user_id=7]=loud", "`loud` is no level", "                 ^^^^"),
+            ("info,[user_id]=trace", "of any value it is `[{field}]`", "      ^^^^^^^"),
+            ("info,[user_id=]=trace", "a value is missing behind `=`", "              ^"),
+            ("[=7]", "a field's name is missing", " ^"),
+            ("[{id=7,}]", "a field's name is missing", "       ^"),
+            ("[a=1,b=2]", "`]` is expected behind the fields", "    ^"),
+            ("[{a=1 b}]", "such a value needs double quotes", "     ^^"),
+            ("[{a=\"1\" b}]", "`,` or `}` is expected", "        ^"),
+            ("a[b=\"c]=info,d", "the double quotes are not closed", "    ^^^^^^^^^^"),
+            ("[b=c\"d]", "such a value needs double quotes", "    ^^"),
+            ("[b=c", "`]` is expected", "    ^"),
+            ("[a b=1]", "no field's name holds ` `", "  ^"),
+            ("[a=1]info", "`=` and a level is expected", "     ^^^^"),
+            ("a b[c=1]", "no target holds ` `", " ^"),
             ("info/timeout", "texts of messages are not supported", "    ^^^^^^^^"),
             ("größe=debug,a b=info", "no target holds ` `", "             ^"),
             ("a\u{1b}b", "no target holds `\\u{1b}`", " ^^^^^^"),

@@ -6,10 +6,13 @@ use core::fmt;
 use crate::arg::{Arena, Args, Text, Value as _};
 use crate::callsite;
 use crate::channel::DEFAULT;
+use crate::clock;
 use crate::fields::Fields;
 use crate::hot;
 use crate::level::Level;
+use crate::logger::{self, Fate};
 use crate::record::Kind;
+use crate::target::Fated;
 
 /// What a facade is given to log.
 pub(crate) trait Event {
@@ -27,8 +30,16 @@ pub(crate) trait Event {
 /// Logs an event through the default channel. Its target has been found to be wanted.
 pub(crate) fn log(level: Level, event: &impl Event) {
     let callsite = callsite::foreign(level);
-    if callsite.switch() != 0 {
-        hot::log(&DEFAULT, callsite, Values(event));
+    if callsite.switch() == 0 {
+        return;
+    }
+    if !clock::is_diverted() {
+        return hot::log(&DEFAULT, callsite, Values(event));
+    }
+    match logger::fate_by_target(level, event.target()) {
+        Fate::Dropped => {}
+        Fate::Written => hot::log(&DEFAULT, callsite, Values(event)),
+        fate => hot::log(&Fated(fate), callsite, Values(event)),
     }
 }
 

@@ -17,13 +17,17 @@ use core::sync::atomic::{Ordering, compiler_fence};
 
 use crate::arg::{Arena, Args, Encoding, Offsets, UNCAPPED, Values};
 use crate::callsite::Callsite;
-use crate::channel::{BUSY, ChannelSpec, Handle, READY, UNCLAIMED};
+use crate::channel::{BUSY, ChannelSpec, Handle, READY, UNCLAIMED, channels};
 use crate::clock;
 use crate::cold::{self, Lane};
 use crate::context;
+use crate::held::MOST_WORDS;
+use crate::level::Level;
+use crate::logger::{self, Fate, INDEX};
 use crate::record::{CONTEXT, HEADER, SHARED_HEADER, frame_user};
-use crate::ring::{Grant, ProducerHalf};
+use crate::ring::{Frame, Grant, PlainDest, ProducerHalf};
 use crate::target::Target;
+use crate::watch;
 
 /// Logs one record; the macros call this when the callsite is on.
 #[doc(hidden)]
@@ -139,6 +143,71 @@ fn push_slow<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>,
     });
 }
 
+/// What becomes of a record while some have to be looked at before it is known.
+#[cold]
+#[inline(never)]
+fn fate<C: ChannelSpec, V: Values>(user: u64, values: &V) -> Fate {
+    let Some(callsite) = Callsite::from_id(user as u32 & !CONTEXT) else { return Fate::Written };
+    let fate = match logger::fate_of(callsite, (user >> 32) as u16) {
+        Fate::Asked { .. } if is_asked_for::<C, V>(user & PLAIN_USER, values) => Fate::Written,
+        Fate::Asked { held: true } => Fate::HeldBack,
+        Fate::Asked { held: false } => Fate::Dropped,
+        fate => fate,
+    };
+    if fate == Fate::Written && callsite.level() == Level::Error {
+        let bytes = bytes::<C, V>(values, at_of::<C, V>(values, HEADER), UNCAPPED);
+        channels().for_each(|channel| channel.write_held(bytes, true));
+    }
+    fate
+}
+
+/// The user's part of a frame word without the bits that say a fate.
+const PLAIN_USER: u64 = (INDEX as u64) << 32 | u32::MAX as u64;
+
+/// Whether a directive with fields lets a record pass: it is put together aside, with its texts cut as it must be.
+fn is_asked_for<C: ChannelSpec, V: Values>(user: u64, values: &V) -> bool {
+    const BYTES: usize = 4096;
+    let mut memory = [0_u64; BYTES / 8];
+    let at = at_of::<C, V>(values, HEADER);
+    let Some(cap) = longest(BYTES, |cap| at.fixed() + values.tails(cap) <= BYTES) else { return false };
+    memory[0] = Frame::new(1, user).0;
+    let memory = memory.as_mut_ptr().cast::<u8>();
+    // SAFETY: with texts of at most `cap` bytes, all of it lies within these bytes.
+    let bytes = unsafe {
+        values.store(C::Encoding::PREFORMATTED, PlainDest::new(memory), at, 0, 0, cap);
+        core::slice::from_raw_parts(memory, BYTES)
+    };
+    watch::lets_pass(bytes)
+}
+
+/// Keeps a record for the thread's next error. A thread without a lane of its own keeps none.
+#[cold]
+#[inline(never)]
+fn hold_back<C: ChannelSpec, V: Values>(channel: &'static C, handle: &Handle<C>, user: u64, values: &V) {
+    let lane = cold::lane(channel, handle);
+    if let (Lane::Own(head), Some(held)) = (&lane, handle.held.get()) {
+        let at = at_of::<C, V>(values, HEADER);
+        let words = |cap| (at.fixed() + values.tails(cap)).div_ceil(8);
+        let fits = |cap| words(cap) <= MOST_WORDS && slots::<C, V>(values, at, cap) <= C::MAX_SLOTS;
+        if let Some(cap) = longest(C::MAX_SLOTS * C::SLOT_BYTES, fits) {
+            let tick = clock::record_tick();
+            // SAFETY: the lane is this thread's, and its state is BUSY; so many words are stored at the most, and the
+            // frame word says how many.
+            unsafe {
+                held.add(words(cap), logger::held_records(), |dest| {
+                    crate::ring::Dest::put(dest, 0, Frame::new(words(cap), user).0);
+                    crate::ring::Dest::put(dest, 8, tick);
+                    values.store(C::Encoding::PREFORMATTED, dest, at, 0, 0, cap);
+                });
+            }
+            if values.is_cut(cap) {
+                cold::count_truncated(head);
+            }
+        }
+    }
+    cold::done(handle, &lane);
+}
+
 /// Where the values go behind a header.
 fn at_of<C: ChannelSpec, V: Values>(_: &V, header: usize) -> Offsets {
     Offsets::new::<V>(C::Encoding::PREFORMATTED, header)
@@ -153,6 +222,14 @@ fn push_record<C: ChannelSpec, V: Values>(
     values: &V,
     is_cut: bool,
 ) {
+    if clock::is_diverted() {
+        match fate::<C, V>(user, values) {
+            Fate::Written => {}
+            Fate::HeldBack => return hold_back(channel, handle, user & PLAIN_USER, values),
+            Fate::Asked { .. } | Fate::Dropped => return,
+        }
+    }
+    let user = user & PLAIN_USER;
     let lane = cold::lane(channel, handle);
     if matches!(lane, Lane::None) {
         return cold::done(handle, &lane);
@@ -198,14 +275,18 @@ fn push_record<C: ChannelSpec, V: Values>(
 
 /// The longest that a text may be for the record to fit: `UNCAPPED` when all fit as they are.
 pub(crate) fn cap<C: ChannelSpec, V: Values>(values: &V, at: Offsets) -> Option<usize> {
-    let fits = |cap| slots::<C, V>(values, at, cap) <= C::MAX_SLOTS;
+    longest(C::MAX_SLOTS * C::SLOT_BYTES, |cap| slots::<C, V>(values, at, cap) <= C::MAX_SLOTS)
+}
+
+/// The largest cap below `most` that fits, or `UNCAPPED`.
+fn longest(most: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
     if fits(UNCAPPED) {
         return Some(UNCAPPED);
     }
     if !fits(0) {
         return None;
     }
-    let (mut low, mut high) = (0, C::MAX_SLOTS * C::SLOT_BYTES);
+    let (mut low, mut high) = (0, most);
     while low + 1 < high {
         let middle = low.midpoint(high);
         if fits(middle) { low = middle } else { high = middle }

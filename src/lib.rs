@@ -22,7 +22,8 @@
 //! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
 //!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
 //! * Restraint: [`info_once!`], [`info_every!`], [`info_sample!`] and the like for the other levels.
-//! * Which records are written: [`set_level`], [`Filter`], [`set_filter`].
+//! * Which records are written: [`set_level`], [`Filter`], [`set_filter`]; which are held back until a thread's next error:
+//!   [`Builder::backtrace`], [`set_backtrace`].
 //! * Records of other crates' facades: the features `log` (module `log_facade`) and `tracing` (`tracing_layer`).
 //! * Presets: [`Builder::development`], [`Builder::production`], [`Builder::testing`]; in tests: [`testing::capture`].
 //! * All settings in one value, from a file and the environment: the feature `config` (`Config`).
@@ -129,6 +130,8 @@ mod gate;
 #[cfg(not(kakashi_loom))]
 pub mod guide;
 #[cfg(not(kakashi_loom))]
+mod held;
+#[cfg(not(kakashi_loom))]
 mod hot;
 mod journal;
 #[cfg(not(kakashi_loom))]
@@ -164,6 +167,8 @@ mod tickets;
 #[cfg(all(feature = "tracing", not(kakashi_loom)))]
 mod tracing_facade;
 #[cfg(not(kakashi_loom))]
+mod watch;
+#[cfg(not(kakashi_loom))]
 mod writer;
 
 #[cfg(not(kakashi_loom))]
@@ -187,7 +192,7 @@ mod api {
     pub use crate::format::{Format, Pattern, PatternError};
     pub use crate::gate::{State, state};
     pub use crate::level::{Level, LevelFilter, ParseLevelError};
-    pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_filter, set_level};
+    pub use crate::logger::{Logger, MAX_LOGGERS, get_async_logger, set_backtrace, set_filter, set_level};
     #[cfg(feature = "metrics")]
     pub use crate::metrics_facade::publish_metrics;
     pub use crate::policy::{Block, BlockFor, DropNewest, DropOldest, Policy};
@@ -239,6 +244,7 @@ pub mod __private {
     pub use crate::callsite::{Callsite, Field, Piece};
     pub use crate::channel::{ChannelEntry, DEFAULT, Handle};
     pub use crate::clock::shift_wall_clock;
+    pub use crate::cold::write_held;
     pub use crate::context::{DebugOf, DisplayOf};
     pub use crate::crash::set_crash_patience;
     pub use crate::hot::log;

@@ -38,8 +38,9 @@ use crate::__private::COMPILED;
 use crate::fields::{Add, Fields};
 use crate::foreign::{self, Event};
 use crate::level::{Level, LevelFilter};
+use crate::logger::{self, Fate};
 use crate::record::foreign::FieldKind;
-use crate::{logger, tickets};
+use crate::tickets;
 
 /// How long `log::logger().flush()` waits at most.
 const FLUSH: Duration = Duration::from_secs(1);
@@ -101,7 +102,7 @@ fn level(level: log::Level) -> Level {
 impl Log for Kakashi {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let level = level(metadata.level());
-        COMPILED.allows(level) && logger::target_enabled(level, metadata.target())
+        COMPILED.allows(level) && logger::fate_by_target(level, metadata.target()) != Fate::Dropped
     }
 
     fn log(&self, record: &Record<'_>) {

@@ -8,7 +8,8 @@ use core::sync::atomic::{AtomicPtr, AtomicU8, AtomicU64, AtomicUsize, Ordering, 
 #[cfg(any(feature = "log", feature = "tracing"))]
 use std::sync::OnceLock;
 
-use crate::callsite::{self, DEFAULT_LEVEL};
+use crate::callsite::{self, Callsite, DEFAULT_LEVEL, Levels, ON};
+use crate::clock;
 use crate::filter::Filter;
 use crate::futex::Lock;
 use crate::level::{Level, LevelFilter};
@@ -22,8 +23,10 @@ const INHERIT: u8 = u8::MAX;
 struct Entry {
     name: AtomicPtr<u8>,
     len: AtomicUsize,
-    /// What counts: its own level, else that of the directive that names it, else `INHERIT`.
+    /// What a call looks at: `rule`, or more where records have to be looked at that it keeps out.
     level: AtomicU8,
+    /// What counts: its own level, else that of the directive that names it, else `INHERIT`.
+    rule: AtomicU8,
     /// What `Logger::set_level` has set since the last filter that names it.
     own: AtomicU8,
 }
@@ -33,14 +36,20 @@ static TABLE: [Entry; MAX_LOGGERS] = [const {
         name: AtomicPtr::new(core::ptr::null_mut()),
         len: AtomicUsize::new(0),
         level: AtomicU8::new(INHERIT),
+        rule: AtomicU8::new(INHERIT),
         own: AtomicU8::new(INHERIT),
     }
 }; MAX_LOGGERS];
 
 /// The level of what no directive names.
 static GLOBAL: AtomicU8 = AtomicU8::new(DEFAULT_LEVEL as u8);
-/// The most that the global level or any directive lets pass.
+/// The most that the global level or any directive lets pass, or that is held back.
 static MOST: AtomicU8 = AtomicU8::new(DEFAULT_LEVEL as u8);
+
+/// What is held back, and how many records of a thread; what directives with fields may let pass.
+static HELD: AtomicU8 = AtomicU8::new(LevelFilter::Off as u8);
+static HELD_RECORDS: AtomicUsize = AtomicUsize::new(0);
+static ASKS: AtomicU8 = AtomicU8::new(LevelFilter::Off as u8);
 
 /// The filter in force, if one was set. It is read without a lock, at any time: so none that was ever set is freed.
 static FILTER: AtomicPtr<Filter> = AtomicPtr::new(core::ptr::null_mut());
@@ -119,7 +128,7 @@ pub fn get_async_logger(name: &'static str) -> Logger {
             Ok(_) => {
                 let filter = FILTER.load(Ordering::Acquire);
                 // Nobody has this logger yet, so that it has no level of its own.
-                entry.level.store(level_by(filter_at(filter), name), Ordering::Relaxed);
+                entry.set(level_by(filter_at(filter), name));
                 // Length plus one, so that 0 means "not written yet".
                 entry.len.store(name.len() + 1, Ordering::Release);
                 fence(Ordering::SeqCst);
@@ -165,6 +174,27 @@ pub(crate) fn name(index: u16) -> Option<&'static str> {
         index if index < MAX_LOGGERS => Some(name_of(index)),
         _ => None,
     }
+}
+
+impl Entry {
+    fn set(&self, rule: u8) {
+        self.rule.store(rule, Ordering::Relaxed);
+        let (held, asks) = (load(&HELD), load(&ASKS));
+        let level = match rule {
+            _ if held.max(asks) == LevelFilter::Off => rule,
+            // By its statement: so whatever any statement lets pass has to be looked at.
+            INHERIT => MOST.load(Ordering::Relaxed),
+            rule => {
+                let held = if rule == LevelFilter::Off as u8 { rule } else { held as u8 };
+                rule.max(held).max(asks as u8)
+            }
+        };
+        self.level.store(level, Ordering::Relaxed);
+    }
+}
+
+fn load(level: &AtomicU8) -> LevelFilter {
+    LevelFilter::from_u8(level.load(Ordering::Relaxed))
 }
 
 impl Logger {
@@ -250,20 +280,113 @@ pub fn set_filter(filter: Filter) {
     });
 }
 
+/// Holds back records that are not logged otherwise: of each thread and channel the last `records` ones, of `level` or
+/// more severe. They are written, with the time at which they were made, in front of the next record of
+/// [`Level::Error`] that the thread logs; if it logs none, never. Counts from each thread's next call on, in place of what
+/// was set before; 0 records, or [`LevelFilter::Off`], hold back none.
+///
+/// See [`Builder::backtrace`](crate::Builder::backtrace).
+pub fn set_backtrace(level: LevelFilter, records: usize) {
+    change(|_| {
+        HELD.store(if records == 0 { LevelFilter::Off } else { level } as u8, Ordering::Relaxed);
+        HELD_RECORDS.store(records, Ordering::Relaxed);
+    });
+}
+
+/// How many records of a thread and channel are held back.
+pub(crate) fn held_records() -> usize {
+    HELD_RECORDS.load(Ordering::Relaxed)
+}
+
+/// Whether there are records that must be looked at before it is known whether they are wanted.
+pub(crate) fn is_watched() -> bool {
+    load(&HELD).max(load(&ASKS)) != LevelFilter::Off
+}
+
+/// What becomes of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Written,
+    HeldBack,
+    Dropped,
+    /// It is written if a directive with fields says so, else held back or not.
+    Asked {
+        held: bool,
+    },
+}
+
+/// The fate of a record of that level, given whether its logger or module lets it pass and whether that one is off.
+fn fate(level: Level, passes: bool, is_off: bool) -> Fate {
+    let held = !is_off && load(&HELD).allows(level);
+    match (passes, load(&ASKS).allows(level)) {
+        (true, _) => Fate::Written,
+        (false, true) => Fate::Asked { held },
+        (false, false) if held => Fate::HeldBack,
+        (false, false) => Fate::Dropped,
+    }
+}
+
+/// Bits of a logger's index that say the fate of a facade's record: its target is known to the facade only.
+const HELD_BACK: u16 = 1 << 15;
+const ASKED: u16 = 1 << 14;
+/// Where these bits are not.
+pub(crate) const INDEX: u16 = !(HELD_BACK | ASKED);
+
+impl Fate {
+    /// In place of a logger's index. Of those that are not known yet.
+    #[cfg(any(feature = "log", feature = "tracing"))]
+    pub(crate) fn bits(self) -> u16 {
+        match self {
+            Fate::HeldBack => HELD_BACK,
+            Fate::Asked { held } => ASKED | if held { HELD_BACK } else { 0 },
+            Fate::Written | Fate::Dropped => 0,
+        }
+    }
+}
+
+/// The fate of a record of a statement, through the logger of that index, or with those bits.
+pub(crate) fn fate_of(callsite: &Callsite, logger: u16) -> Fate {
+    match (logger & ASKED != 0, logger & HELD_BACK != 0) {
+        (true, held) => return Fate::Asked { held },
+        (false, true) => return Fate::HeldBack,
+        (false, false) => {}
+    }
+    let entry = &TABLE[logger as usize % MAX_LOGGERS];
+    let rule = if logger == 0 { INHERIT } else { entry.rule.load(Ordering::Relaxed) };
+    if rule != INHERIT {
+        let rule = LevelFilter::from_u8(rule);
+        return fate(callsite.level(), rule.allows(callsite.level()), rule == LevelFilter::Off);
+    }
+    let switch = callsite.switch();
+    match (switch & callsite::ASKS != 0, switch & callsite::HELD != 0) {
+        (true, held) => Fate::Asked { held },
+        (false, true) => Fate::HeldBack,
+        (false, false) if switch & ON != 0 => Fate::Written,
+        (false, false) => Fate::Dropped,
+    }
+}
+
+/// Whether a directive with fields lets a record pass.
+pub(crate) fn lets_pass(level: Level, targets: &[&str], has: impl Fn(&str, Option<&str>) -> bool) -> bool {
+    let directives = filter_at(FILTER.load(Ordering::Acquire)).map_or(&[][..], Filter::by_fields);
+    directives.iter().any(|directive| directive.lets_pass(level, targets, &has))
+}
+
 /// Whether the global level, or some directive, lets records of `level` pass.
 #[inline(always)]
 pub(crate) fn level_enabled(level: Level) -> bool {
     level as u8 <= MOST.load(Ordering::Relaxed)
 }
 
-/// Whether records of that level and target, which is not known before the call, are wanted.
+/// The fate of a record of that level and target, which is not known before the call.
 #[cfg(any(feature = "log", feature = "tracing"))]
-pub(crate) fn target_enabled(level: Level, target: &str) -> bool {
-    level_enabled(level) && {
-        let filter = filter_at(FILTER.load(Ordering::Acquire));
-        let named = filter.and_then(|filter| filter.level_of(target));
-        named.unwrap_or_else(global).allows(level)
+pub(crate) fn fate_by_target(level: Level, target: &str) -> Fate {
+    if !level_enabled(level) {
+        return Fate::Dropped;
     }
+    let filter = filter_at(FILTER.load(Ordering::Acquire));
+    let limit = filter.and_then(|filter| filter.level_of(target)).unwrap_or_else(global);
+    fate(level, limit.allows(level), limit == LevelFilter::Off)
 }
 
 fn global() -> LevelFilter {
@@ -301,19 +424,29 @@ fn change(change: impl FnOnce(&mut Vec<&'static Filter>)) {
 fn refresh(_: &mut Vec<&'static Filter>) {
     let filter = filter_at(FILTER.load(Ordering::Relaxed));
     let most_named = filter.map_or(LevelFilter::Off, Filter::most);
+    let asks = filter.map_or(LevelFilter::Off, Filter::most_by_fields);
+    let (global, held) = (global(), load(&HELD));
+    let most = global.max(most_named).max(held).max(asks);
+    ASKS.store(asks as u8, Ordering::Relaxed);
+    MOST.store(most as u8, Ordering::Relaxed);
+    // Before any switch says that there is something to look at, and behind the last one that says so.
+    if is_watched() {
+        clock::divert(true);
+    }
     let mut loggers = most_named;
     for (entry, name) in named() {
         let own = entry.own.load(Ordering::Relaxed);
-        let level = if own != INHERIT { own } else { level_by(filter, name) };
-        entry.level.store(level, Ordering::Relaxed);
+        entry.set(if own != INHERIT { own } else { level_by(filter, name) });
+        let level = entry.level.load(Ordering::Relaxed);
         if level != INHERIT {
             loggers = loggers.max(LevelFilter::from_u8(level));
         }
     }
-    let (global, most) = (global(), global().max(most_named));
-    MOST.store(most as u8, Ordering::Relaxed);
     let level_of = |module: &str| filter.and_then(|filter| filter.level_of(module)).unwrap_or(global);
-    callsite::apply_levels(level_of, loggers, most);
+    callsite::apply_levels(level_of, Levels { loggers, most, held, asks });
+    if !is_watched() {
+        clock::divert(false);
+    }
     #[cfg(feature = "log")]
     if let Some(follow) = FOLLOWS.get() {
         follow(most);

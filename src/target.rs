@@ -136,6 +136,41 @@ unsafe impl Target for BoundLogger {
     }
 }
 
+/// The default channel, for a record of which it is not known yet whether it is wanted.
+#[cfg(any(feature = "log", feature = "tracing"))]
+pub(crate) struct Fated(pub(crate) logger::Fate);
+
+// SAFETY: that of the default channel.
+#[cfg(any(feature = "log", feature = "tracing"))]
+unsafe impl Target for Fated {
+    type Channel = <DEFAULT as Target>::Channel;
+
+    #[inline(always)]
+    fn channel(&self) -> &'static Self::Channel {
+        DEFAULT.channel()
+    }
+
+    #[inline(always)]
+    fn handle() -> *const Handle<Self::Channel> {
+        <DEFAULT as Target>::handle()
+    }
+
+    #[inline(always)]
+    fn logger(&self) -> u16 {
+        self.0.bits()
+    }
+
+    #[inline(always)]
+    fn wants(&self, _: u8, _: Level) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn level_enabled(&self, _: Level) -> bool {
+        true
+    }
+}
+
 /// Whether a channel wants records of statements with that switch; `channel!`'s expansion calls it.
 #[doc(hidden)]
 #[inline(always)]

@@ -18,7 +18,7 @@ use crate::__private::COMPILED;
 use crate::fields::{Add, Fields};
 use crate::foreign::{self, Event};
 use crate::level::{Level, LevelFilter};
-use crate::logger;
+use crate::logger::{self, Fate};
 use crate::record::foreign::{ENTRY, FieldKind, LONGEST, entry, lengths};
 
 /// A layer that logs the events of the `tracing` crate: each goes the way of this crate's own records, through the same
@@ -98,7 +98,7 @@ struct Wanted;
 
 fn is_wanted(metadata: &Metadata<'_>) -> bool {
     let level = level(*metadata.level());
-    COMPILED.allows(level) && logger::target_enabled(level, metadata.target())
+    COMPILED.allows(level) && logger::fate_by_target(level, metadata.target()) != Fate::Dropped
 }
 
 impl<S> Filter<S> for Wanted {

@@ -367,6 +367,27 @@ fn a_context_and_a_loggers_fields_allocate_nothing() {
 }
 
 #[test]
+fn what_is_held_back_or_looked_at_allocates_nothing() {
+    let _turn = start();
+    kakashi::set_backtrace(LevelFilter::Info, 100);
+    let written = kakashi::get_async_stats().messages_written;
+    for filter in ["warn", "warn,[id=7]=info", "warn,[{key}]=info"] {
+        kakashi::set_filter(filter.parse().expect("it is a filter"));
+        on_counted_thread(|| {
+            everything();
+            kakashi::error!("what is held back is written in front of {}", "this");
+            let _context = kakashi::context!(id = 7, user = %"ann");
+            everything();
+            everything();
+        });
+        settle();
+    }
+    kakashi::set_backtrace(LevelFilter::Off, 0);
+    kakashi::set_filter(LevelFilter::Trace.into());
+    assert!(kakashi::get_async_stats().messages_written > written + 100);
+}
+
+#[test]
 fn threads_without_a_lane_allocate_nothing() {
     let _turn = start();
     // Whoever has the lanes keeps them while the counted thread logs; both may be threads of an earlier test.

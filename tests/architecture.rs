@@ -19,12 +19,13 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("gate", &["futex"]),
     ("journal", &["sync"]),
     ("callsite", &["level"]),
-    ("logger", &["callsite", "filter", "futex", "level"]),
+    ("logger", &["callsite", "clock", "filter", "futex", "level"]),
     ("number", &[]),
     ("calendar", &[]),
     // What both sides share.
     ("ring", &["number", "sync"]),
-    ("lane", &["futex", "ring", "sync"]),
+    ("held", &["ring", "sync"]),
+    ("lane", &["futex", "held", "ring", "sync"]),
     ("record", &["lane", "ring"]),
     ("policy", &["ring"]),
     ("region", &["channel", "clock", "futex", "journal", "logger", "stats"]),
@@ -33,7 +34,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("prometheus", &["figures", "stats"]),
     ("metrics_facade", &["figures", "stats"]),
     ("endpoint", &["cores", "prometheus"]),
-    ("channel", &["arg", "futex", "lane", "policy", "ring", "stats"]),
+    ("channel", &["arg", "futex", "held", "lane", "policy", "ring", "stats"]),
     ("target", &["callsite", "channel", "context", "level", "logger"]),
     ("thread", &["channel", "lane"]),
     ("cores", &["thread"]),
@@ -44,7 +45,14 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("arg", &["number", "record", "ring"]),
     ("fields", &["arg", "record"]),
     ("context", &["arg", "channel", "fields", "logger", "record"]),
-    ("hot", &["arg", "callsite", "channel", "clock", "cold", "context", "lane", "record", "ring", "target"]),
+    ("watch", &["callsite", "logger", "record"]),
+    (
+        "hot",
+        &[
+            "arg", "callsite", "channel", "clock", "cold", "context", "held", "lane", "level", "logger",
+            "record", "ring", "target", "watch",
+        ],
+    ),
     (
         "cold",
         &[
@@ -55,7 +63,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Between callers of `flush` and the writer.
     ("tickets", &["desk", "error", "futex", "gate", "stats", "thread"]),
     // The calling thread, when it is another crate's macro that is called.
-    ("foreign", &["arg", "callsite", "channel", "fields", "hot", "level", "record"]),
+    (
+        "foreign",
+        &["arg", "callsite", "channel", "clock", "fields", "hot", "level", "logger", "record", "target"],
+    ),
     ("log_facade", &["fields", "foreign", "level", "logger", "record", "tickets"]),
     ("tracing_facade", &["fields", "foreign", "level", "logger", "record"]),
     // The writer thread.
@@ -94,7 +105,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         ],
     ),
     // The end of the process by a signal or a panic.
-    ("crash", &["futex", "gate", "lane", "region", "thread", "tickets", "writer"]),
+    ("crash", &["channel", "futex", "gate", "lane", "region", "thread", "tickets", "writer"]),
     (
         "backend",
         &[
@@ -156,6 +167,7 @@ const UNSAFE: &[&str] = &[
     "src/fuzz/policies.rs",
     "src/fuzz/rings.rs",
     "src/fuzz/round_trip.rs",
+    "src/held.rs",
     "src/hot.rs",
     "src/lib.rs",
     "src/logger.rs",

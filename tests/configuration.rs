@@ -62,7 +62,7 @@ fn the_default_text_has_each_key_and_its_default() {
         |value: &toml::Value| value.as_table().expect("it is a table").keys().cloned().collect::<Vec<_>>();
     let full = toml::Table::try_from(full()).expect("it can be written");
     assert_eq!(most.keys().collect::<Vec<_>>(), full.keys().collect::<Vec<_>>());
-    for key in ["retry", "black_box"] {
+    for key in ["backtrace", "retry", "black_box"] {
         assert_eq!(keys(&most[key]), keys(&full[key]));
     }
     assert_eq!(keys(&most["sinks"][0]), keys(&full["sinks"][0]));
@@ -87,6 +87,7 @@ fn full() -> Config {
     let mut config = Config::default();
     config.level = LevelFilter::Trace;
     config.filter = "warn,orders=debug".parse().expect("it is a filter");
+    (config.backtrace.level, config.backtrace.records) = (LevelFilter::Debug, 7);
     config.idle = Idle::Spin;
     config.writer_core = WriterCore::Core(0);
     config.clock = Clock::Ordered;
@@ -156,7 +157,7 @@ fn an_error_names_key_value_reason_and_line() {
             "filter = 'info,[x]=debug'",
             "filter",
             "'info,[x]=debug'",
-            "not supported, levels and targets are (at byte 5",
+            "with a field of any value it is `[{field}]`, with a span's `[span{field}]` (at byte 6",
             1,
         ),
         ("clock = 'sundial'", "clock", "'sundial'", "none of counter, ordered, coarse, none", 1),
@@ -272,6 +273,7 @@ fn each_setting_reaches_the_builder() {
     let by_hand = kakashi::builder()
         .level(LevelFilter::Trace)
         .filter("warn,orders=debug".parse().expect("it is a filter"))
+        .backtrace(LevelFilter::Debug, 7)
         .sink(kakashi::FileSink::append("/tmp/a \"log\""))
         .idle(Idle::Spin)
         .writer_core(Some(0))
@@ -282,7 +284,8 @@ fn each_setting_reaches_the_builder() {
         .crash_handler(true)
         .panic_hook(true);
     assert_eq!(all, format!("{by_hand:?}"));
-    let none = kakashi::builder().level(LevelFilter::Info).filter(Filter::default());
+    let none =
+        kakashi::builder().level(LevelFilter::Info).filter(Filter::default()).backtrace(LevelFilter::Off, 32);
     assert_eq!(shown(&Config::default()), format!("{none:?}"));
     let text = "writer_core = 'any'\nblack_box.path = '/dev/shm/b.box'\n[[sinks]]\nkind = 'stdout'\n[[sinks]]\nkind = 'stderr'";
     let by_hand = none

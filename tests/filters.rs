@@ -175,6 +175,135 @@ fn a_filter_counts_from_the_next_call_on() {
     filter("info");
 }
 
+kakashi::channel!(static DEFERRED: kakashi::Channel<64, 256, 2, kakashi::DropOldest, kakashi::Deferred>);
+
+/// A `Display` of one piece more.
+struct Shown(u32);
+
+impl std::fmt::Display for Shown {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "no. {}", self.0)
+    }
+}
+
+/// The messages that a directive `[field]=debug` lets pass beside those of `warn`, of records with a field of each type.
+fn with_field(log: &support::Log, field: &str) -> Vec<String> {
+    filter(&format!("warn,{field}=debug"));
+    let unit = "µs";
+    kakashi::debug!("int", id = 7);
+    kakashi::debug!(DEFERRED, "int in a channel", id = 7_u8, other = -1.5);
+    kakashi::debug!("negative", id = -7_i64, other = -1.5);
+    kakashi::debug!(DEFERRED, "float", id = 7.0);
+    kakashi::debug!("wide", id = 7_u128, other = i128::MIN);
+    kakashi::debug!("bool {}", 7, other = true, id = 8, unit = unit);
+    kakashi::debug!(get_async_logger("orders"), "char", other = 'x', id = 70);
+    kakashi::debug!(DEFERRED, "text", other = "a, b]", id = "seven");
+    kakashi::debug!("shown", other = Shown(7), id = ?Some(7));
+    kakashi::debug!("none", other = None::<u8>);
+    kakashi::debug!("by argument {id}", id = 7);
+    kakashi::trace!("too fine", id = 7, other = true);
+    kakashi::info!("plain {}", 7);
+    kakashi::warn!("passes anyway {}", 1, id = 1);
+    let mut messages: Vec<String> = log
+        .lines()
+        .iter()
+        .map(|line| line.message.split([' ', '=']).next().unwrap_or_default().to_owned())
+        .collect();
+    assert_eq!(messages.pop().as_deref(), Some("passes"));
+    messages
+}
+
+#[test]
+fn fields_let_records_pass() {
+    let log = support::start();
+    for (field, passes) in [
+        ("[id=7]", "int int float wide by"),
+        ("[{id=7}]", "int int float wide by"),
+        ("[id=-7]", "negative"),
+        ("[id=7.0]", "int int float wide by"),
+        ("[id=seven]", "text"),
+        ("[id=\"Some(7)\"]", "shown"),
+        ("[{id}]", "int int negative float wide bool char text shown by"),
+        ("[{other, id=7}]", "int wide"),
+        ("[other=-1.5]", "int negative"),
+        ("[other=true]", "bool"),
+        ("[other=x]", "char"),
+        ("[other=\"a, b]\"]", "text"),
+        ("[other=\"no. 7\"]", "shown"),
+        ("[other=-170141183460469231731687303715884105728]", "wide"),
+        ("[other=null]", "none"),
+        ("[unit=µs]", "bool"),
+        ("filters[id=7]", "int int float wide by"),
+        ("orders[{id}]", "char"),
+        ("net[{id}]", ""),
+        ("[id=70]=off,[id=8]", "bool"),
+        ("[i=7]", ""),
+        ("[user{id=7}]", ""),
+    ] {
+        assert_eq!(with_field(&log, field).join(" "), passes, "{field}");
+    }
+    filter("info");
+    kakashi::debug!("not any more", id = 7);
+    kakashi::info!("as before", id = 7);
+    assert_eq!(log.messages(), ["as before id=7"]);
+}
+
+#[test]
+fn fields_of_a_context_let_records_pass() {
+    let log = support::start();
+    filter("warn,[user_id=7]=trace");
+    let record = |name: &str| {
+        kakashi::trace!("{name}");
+        kakashi::trace!(DEFERRED, "{name}, a channel's");
+    };
+    record("without");
+    {
+        let _context = kakashi::context!(user_id = 7, request.id = "x");
+        record("with");
+        {
+            let _inner = kakashi::context!(more = 1);
+            record("within");
+        }
+        net::all();
+    }
+    {
+        let _context = kakashi::context!(user_id = 8);
+        record("another's");
+    }
+    let bound = get_async_logger("orders").with("user_id", 7_u32);
+    kakashi::trace!(bound, "bound");
+    let lines = log.lines();
+    let of = |target: &str| lines.iter().filter(|line| line.target == target).count();
+    assert_eq!((of("filters"), of("filters::net"), of("orders")), (2, 5, 6), "{lines:?}");
+    assert_eq!(of("DEFERRED"), 2);
+    let messages: Vec<&str> = lines.iter().map(|line| line.message.as_str()).collect();
+    for wanted in [
+        "with user_id=7 request.id=x",
+        "within, a channel's user_id=7 request.id=x more=1",
+        "bound user_id=7",
+    ] {
+        assert!(messages.contains(&wanted), "{wanted}: {messages:?}");
+    }
+    assert!(!messages.iter().any(|message| message.contains("without") || message.contains("another")));
+    filter("info");
+}
+
+/// What is looked at is a cut copy; the record is whole.
+#[test]
+fn long_ones_are_looked_at() {
+    let log = support::start();
+    let long = "x".repeat(20_000);
+    filter("off,[id=7]=info");
+    let truncated = kakashi::get_async_stats().truncated;
+    kakashi::info!("{}", &*long, id = 7);
+    kakashi::info!(CHANNEL, "{}", &*long, id = 8);
+    let messages = log.messages();
+    assert_eq!(messages.len(), 1, "{messages:?}");
+    assert!(messages[0] == format!("{long} id=7"), "{}", messages[0].len());
+    assert_eq!(kakashi::get_async_stats().truncated, truncated);
+    filter("info");
+}
+
 /// What a list of directives means for a target, by going over all of it.
 fn naive(directives: &[(String, LevelFilter)], target: &str) -> Option<LevelFilter> {
     let path: Vec<&str> = target.split("::").collect();

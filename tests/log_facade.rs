@@ -370,3 +370,33 @@ fn a_process_of_its_own_behaves() {
         );
     }
 }
+
+#[test]
+fn fields_and_the_threads_error_count_for_it() {
+    let log = start();
+    filter("warn,[id=7]=debug,net[{id}]=trace");
+    let _context = kakashi::context!(user = "u");
+    for id in [7, 8] {
+        log::debug!(id; "at debug");
+        log::trace!(id; "at trace");
+        log::trace!(target: "net::tcp", id; "of net");
+    }
+    assert_eq!(log.messages(), ["at debug id=7 user=u", "of net id=7 user=u", "of net id=8 user=u"]);
+    filter("warn,[user=u]=info");
+    log::info!("by its context");
+    log::debug!("too fine");
+    assert_eq!(log.messages(), ["by its context user=u"]);
+    filter("warn,quiet=off");
+    kakashi::set_backtrace(LevelFilter::Debug, 2);
+    for n in 0..4 {
+        log::debug!("held {n}");
+        log::debug!(target: "quiet", "off");
+        log::trace!("too fine");
+    }
+    assert!(log::log_enabled!(Level::Debug));
+    log::error!("by log");
+    kakashi::set_backtrace(LevelFilter::Off, 0);
+    assert!(!log::log_enabled!(Level::Debug));
+    assert_eq!(log.messages(), ["held 2 user=u", "held 3 user=u", "by log user=u"]);
+    filter("info");
+}

@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 
 use kakashi::{
-    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, MemorySink, Preformatted, Sink, info,
+    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, LevelFilter, MemorySink, Preformatted, Sink,
+    error, info,
 };
 
 kakashi::channel!(static ORDERS: Channel<128, 8192, 16, Block, Preformatted>);
@@ -641,6 +642,46 @@ mod stepping {
             });
             stepped.join().expect("it logs");
         });
+    }
+
+    /// An error of a handler's, which lets the thread write what it holds back.
+    extern "C" fn amid_held_ones(_: libc::c_int) {
+        let n = HANDLED.fetch_add(1, Ordering::Relaxed);
+        log_to!("signal", 2 * n, STEPPED, STEPPED_OLDEST);
+        error!(STEPPED, "signal {} {}", 2 * n + 1, check(2 * n + 1));
+    }
+
+    #[test]
+    fn a_signal_after_each_instruction_of_calls_held_back() {
+        const NAME: &str = "stepping::a_signal_after_each_instruction_of_calls_held_back";
+        if !support::is_child(NAME) {
+            support::run_child(NAME);
+            return;
+        }
+        let sink = MemorySink::new();
+        let builder = kakashi::builder().level(LevelFilter::Error).backtrace(LevelFilter::Info, 1000);
+        let guard = builder.sink(sink.clone()).start().expect("it starts");
+        handle_traps(amid_held_ones);
+        let stepped = thread::spawn(|| {
+            trap_each_step();
+            for n in 0..8 {
+                log_to!("call", n, STEPPED, STEPPED_OLDEST);
+            }
+            error!(STEPPED, "call {} {}", 8, check(8));
+            trap_no_more();
+        });
+        stepped.join().expect("it logs");
+        kakashi::flush(support::WATCHDOG).expect("all is written");
+        support::assert_conserved();
+        let stats = kakashi::get_async_stats();
+        let lines = support::lines(&sink.text());
+        assert_eq!(lines.len() as u64, stats.messages_written, "{stats}");
+        assert!(assert_whole(&lines) > 1000, "{stats}");
+        let calls = lines.iter().filter(|line| line.target == "STEPPED" && line.message.starts_with("call"));
+        assert_eq!(calls.count(), 9, "{stats}");
+        let errors = lines.iter().filter(|line| line.level == "ERROR").count() as u64;
+        assert_eq!(errors, HANDLED.load(Ordering::Relaxed) + 1, "{stats}");
+        guard.shutdown(support::WATCHDOG).expect("it stops");
     }
 
     kakashi::channel!(static FIRST_PLAIN: Channel<128, 1024, 2, Block, Preformatted>);

@@ -320,3 +320,45 @@ fn the_default_of_all_threads() {
         assert!(output.status.success() && out.contains("done"), "{case}: {out}{err}");
     }
 }
+
+#[test]
+fn fields_of_spans_and_the_threads_error_count_for_it() {
+    let log = start();
+    filter("warn,[request{id=7}]=debug,[n=1]=trace");
+    with_layer(|| {
+        for id in [7, 8] {
+            let _span = info_span!("request", id).entered();
+            tracing::debug!("in it");
+            tracing::trace!("too fine");
+            tracing::trace!(n = 1, "by its own");
+        }
+        tracing::debug!("outside");
+    });
+    assert_eq!(
+        log.messages(),
+        [
+            "in it span=request request.id=7",
+            "by its own n=1 span=request request.id=7",
+            "by its own n=1 span=request request.id=8"
+        ]
+    );
+    filter("warn,quiet=off");
+    kakashi::set_backtrace(LevelFilter::Debug, 2);
+    with_layer(|| {
+        let _span = info_span!("request", id = 9).entered();
+        for n in 0..4 {
+            tracing::debug!("held {n}");
+            tracing::debug!(target: "quiet", "off");
+            tracing::trace!("too fine");
+        }
+        tracing::error!("by tracing");
+    });
+    kakashi::set_backtrace(LevelFilter::Off, 0);
+    let expected = [
+        "held 2 span=request request.id=9",
+        "held 3 span=request request.id=9",
+        "by tracing span=request request.id=9",
+    ];
+    assert_eq!(log.messages(), expected);
+    filter("info");
+}

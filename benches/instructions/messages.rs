@@ -9,7 +9,7 @@ use kakashi::{Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, Prefor
 use crate::method::values::{self, Fill};
 
 /// Slots of each ring: more than a run publishes (`main.rs` asserts it), so that no ring is ever full or wraps.
-pub const SLOTS: usize = 8192;
+pub const SLOTS: usize = 16384;
 
 kakashi::channel!(static PREFORMATTED: Channel<128, 8192, 2, Block, Preformatted>);
 kakashi::channel!(static DEFERRED: Channel<128, 8192, 2, Block, Deferred>);
@@ -67,11 +67,13 @@ pub struct Message {
     pub name: &'static str,
     pub symbol: &'static str,
     pub call: fn(&Values),
+    /// It is called while records of `debug` are held back.
+    pub watched: bool,
 }
 
 /// Makes the functions, and the list of them.
 macro_rules! messages {
-    ($($symbol:ident $name:literal |$v:ident| $log:expr;)*) => {
+    ($($symbol:ident $name:literal $(($watched:ident))? |$v:ident| $log:expr;)*) => {
         $(
             // SAFETY: the name's prefix is this program's own: no other symbol has it.
             #[unsafe(no_mangle)]
@@ -81,7 +83,12 @@ macro_rules! messages {
             }
         )*
         pub const MESSAGES: &[Message] = &[
-            $(Message { name: $name, symbol: stringify!($symbol), call: $symbol }),*
+            $(Message {
+                name: $name,
+                symbol: stringify!($symbol),
+                call: $symbol,
+                watched: <[&str]>::len(&[$(stringify!($watched))?]) == 1,
+            }),*
         ];
     };
 }
@@ -128,4 +135,13 @@ messages! {
         |v| info!(DEFERRED_NEWEST, "order {} filled {} @ {}", v.a, v.b, v.double);
     count_def_oldest "deferred, 2 ints + double, DropOldest"
         |v| info!(DEFERRED_OLDEST, "order {} filled {} @ {}", v.a, v.b, v.double);
+
+    count_held "preformatted, 2 ints + double, held back" (watched)
+        |v| debug!(PREFORMATTED, "order {} filled {} @ {}", v.a, v.b, v.double);
+    count_def_held "deferred, 2 ints + double, held back" (watched)
+        |v| debug!(DEFERRED, "order {} filled {} @ {}", v.a, v.b, v.double);
+    count_beside "preformatted, 2 ints + double, others held back" (watched)
+        |v| info!(PREFORMATTED, "order {} filled {} @ {}", v.a, v.b, v.double);
+    count_def_beside "deferred, 2 ints + double, others held back" (watched)
+        |v| info!(DEFERRED, "order {} filled {} @ {}", v.a, v.b, v.double);
 }

@@ -10,6 +10,8 @@ use std::hint::black_box;
 use std::io;
 use std::time::Duration;
 
+use kakashi::LevelFilter;
+
 use crate::messages::{self, MESSAGES, Message, Values};
 
 /// Calls before anything is counted: the first one asks the ring for its free slots.
@@ -78,6 +80,7 @@ pub fn run() {
     messages::prepare().expect("a lane of each channel is free");
     let values = Values::new();
     for message in MESSAGES {
+        kakashi::set_backtrace(if message.watched { LevelFilter::Debug } else { LevelFilter::Off }, 100);
         repeat(message, &values, WARM_UP);
         count_mark();
         repeat(message, &values, CALLS);
@@ -85,6 +88,7 @@ pub fn run() {
         repeat(message, &values, 2 * CALLS);
         count_mark();
     }
+    kakashi::set_backtrace(LevelFilter::Off, 0);
     for message in rendered() {
         for _ in 0..REPEATS {
             kakashi::sync(patience).expect("the writer catches up");

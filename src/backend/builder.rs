@@ -27,6 +27,7 @@ use crate::{crash, logger, region, thread};
 pub struct Builder {
     level: Option<LevelFilter>,
     filter: Option<Filter>,
+    backtrace: Option<(LevelFilter, usize)>,
     #[cfg(feature = "log")]
     log_facade: bool,
     sinks: Vec<(Box<dyn Sink>, SinkOptions)>,
@@ -67,6 +68,7 @@ pub fn builder() -> Builder {
     Builder {
         level: None,
         filter: None,
+        backtrace: None,
         #[cfg(feature = "log")]
         log_facade: false,
         sinks: Vec::new(),
@@ -91,6 +93,7 @@ impl std::fmt::Debug for Builder {
             .field("core", &self.core)
             .field("idle", &self.idle)
             .field("clock", &self.clock)
+            .field("backtrace", &self.backtrace)
             .field("shutdown_timeout", &self.shutdown_timeout)
             .field("retry", &self.retry)
             .field("black_box", &self.black_box)
@@ -130,6 +133,39 @@ impl Builder {
             None => Err(FilterError::not_unicode(text.to_string_lossy().into_owned())),
         };
         Ok(self.filter(filter.map_err(|error| error.of_variable(variable))?))
+    }
+
+    /// Holds back records that are not logged otherwise, and writes them when they are of use: of each thread the last
+    /// `records` ones of `level` or more severe, in front of the next record of [`Level::Error`](crate::Level::Error) that
+    /// the thread logs. Default: none, or what [`set_backtrace`](crate::set_backtrace) has set.
+    ///
+    /// ```
+    /// use kakashi::{LevelFilter, debug, error, info};
+    ///
+    /// # let sink = kakashi::MemorySink::new();
+    /// let guard = kakashi::builder().backtrace(LevelFilter::Debug, 32).sink(sink.clone()).start()?;
+    /// debug!("connecting to {}", "10.0.0.7"); // kept in memory
+    /// info!("ready");
+    /// debug!("read {} bytes", 0);
+    /// error!("connection lost"); // written, the two of `debug!` in front of it
+    /// # guard.shutdown(std::time::Duration::from_secs(1))?;
+    /// # let text = sink.text();
+    /// # let found: Vec<_> = ["ready", "connecting", "read 0", "lost"].iter().map(|part| text.find(part).unwrap()).collect();
+    /// # assert!(found.is_sorted());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// Their lines have the time at which they were made, so that they stand behind younger ones, and count as
+    /// [`late`](crate::AsyncStats::late). A thread's error, or its panic with the [`panic_hook`](Builder::panic_hook), lets all channels write what it holds back there; each
+    /// channel holds back by itself, at most 64 KiB. What a thread holds back when it ends is gone, as at the end of the
+    /// process. What is [off](LevelFilter::Off) by its target is not held back, and neither is what a thread without a
+    /// ring of its own logs, or a signal handler in the middle of a call.
+    ///
+    /// A call that is held back is evaluated and costs about what one costs that is written; the writer has no work with it. Other calls
+    /// read the clock in a less direct way meanwhile. See the benchmark report.
+    pub fn backtrace(mut self, level: LevelFilter, records: usize) -> Self {
+        self.backtrace = Some((level, records));
+        self
     }
 
     /// Makes this backend the logger of the `log` crate; see [`log_facade`](crate::log_facade). Default: off.
@@ -244,7 +280,8 @@ impl Builder {
     }
 
     /// Adds to the panic hook, once per process, a flush before and after the hook that was there, of at most
-    /// 500 ms together: also a panic that aborts the process gets its records out. Default: off.
+    /// 500 ms together: also a panic that aborts the process gets its records out, with those that the panicking thread
+    /// [holds back](Builder::backtrace). Default: off.
     ///
     /// It logs nothing itself, and does nothing on the writer's thread or when no backend runs. A panic that
     /// is caught pays for the flush, too; one within a panic hook aborts without a hook, which is the
@@ -314,6 +351,9 @@ impl Builder {
         }
         if let Some(filter) = self.filter {
             logger::set_filter(filter);
+        }
+        if let Some((level, records)) = self.backtrace {
+            logger::set_backtrace(level, records);
         }
         if self.panic_hook {
             crash::panic::install();

@@ -21,6 +21,7 @@ impl Config {
         let mut built = builder()
             .level(self.level)
             .filter(self.filter.clone())
+            .backtrace(self.backtrace.level, self.backtrace.records)
             .idle(self.idle)
             .clock(self.clock)
             .shutdown_timeout(self.shutdown_timeout)

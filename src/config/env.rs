@@ -21,6 +21,8 @@ fn set<T: Text>(place: &mut T, text: &str) -> Result<(), String> {
 const VARIABLES: &[(&str, Set)] = &[
     ("LEVEL", |config, text| set(&mut config.level, text)),
     ("FILTER", |config, text| set(&mut config.filter, text)),
+    ("BACKTRACE_LEVEL", |config, text| set(&mut config.backtrace.level, text)),
+    ("BACKTRACE_RECORDS", |config, text| set(&mut config.backtrace.records, text)),
     ("IDLE", |config, text| set(&mut config.idle, text)),
     ("WRITER_CORE", |config, text| set(&mut config.writer_core, text)),
     ("CLOCK", |config, text| set(&mut config.clock, text)),
@@ -44,6 +46,8 @@ impl Config {
     /// |---|---|---|
     /// | `KAKASHI_LEVEL` | `level` | `debug` |
     /// | `KAKASHI_FILTER` | `filter`, whole | `warn,orders=debug` |
+    /// | `KAKASHI_BACKTRACE_LEVEL` | `backtrace.level` | `debug` |
+    /// | `KAKASHI_BACKTRACE_RECORDS` | `backtrace.records` | `32` |
     /// | `KAKASHI_IDLE` | `idle` | `spin` |
     /// | `KAKASHI_WRITER_CORE` | `writer_core` | `3` |
     /// | `KAKASHI_CLOCK` | `clock` | `ordered` |
@@ -114,6 +118,8 @@ mod tests {
         let all = [
             ("APP_LEVEL", "trace"),
             ("APP_FILTER", "orders=debug"),
+            ("APP_BACKTRACE_LEVEL", "debug"),
+            ("APP_BACKTRACE_RECORDS", "7"),
             ("APP_IDLE", "spin"),
             ("APP_WRITER_CORE", "3"),
             ("APP_CLOCK", "none"),
@@ -132,6 +138,7 @@ mod tests {
         let file = Config::from_toml(
             "level = 'trace'\nfilter = 'orders=debug'\nidle = 'spin'\nwriter_core = 3\nclock = 'none'\n\
              shutdown_timeout = '1m'\ncrash_handler = true\npanic_hook = true\nlog_facade = true\n\
+             backtrace = { level = 'debug', records = 7 }\n\
              retry = { limit = '2s', first_pause = '3ms', longest_pause = '4s' }\n\
              black_box = { path = '/dev/shm/app.box', on_disk = true }",
         );
@@ -171,6 +178,7 @@ mod tests {
             ("APP_LEVEL", "loud", "`loud` is no level"),
             ("APP_LEVEL", "", "is no level"),
             ("APP_FILTER", "info,a=loud", "`loud` is no level (at byte 7 of `info,a=loud`)"),
+            ("APP_BACKTRACE_RECORDS", "many", "is no number"),
             ("APP_CRASH_HANDLER", "1", "neither true nor false"),
             ("APP_SHUTDOWN_TIMEOUT", "5", "lacks a unit"),
             ("APP_WRITER_CORE", "-1", "nor a core's number"),

@@ -87,6 +87,8 @@ pub struct Config {
     /// [`Builder::filter`](crate::Builder::filter); an empty one takes back an earlier backend's.
     #[serde(with = "text")]
     pub filter: Filter,
+    /// [`Builder::backtrace`](crate::Builder::backtrace); one that is off takes back an earlier backend's.
+    pub backtrace: BacktraceConfig,
     /// [`Builder::idle`](crate::Builder::idle).
     #[serde(with = "text")]
     pub idle: Idle,
@@ -121,6 +123,7 @@ impl Default for Config {
         Config {
             level: LevelFilter::Info,
             filter: Filter::default(),
+            backtrace: BacktraceConfig::default(),
             idle: Idle::default(),
             writer_core: WriterCore::default(),
             clock: Clock::default(),
@@ -132,6 +135,24 @@ impl Default for Config {
             black_box: None,
             sinks: Vec::new(),
         }
+    }
+}
+
+/// [`Builder::backtrace`](crate::Builder::backtrace).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+#[serde(default, deny_unknown_fields)]
+pub struct BacktraceConfig {
+    /// From which level on records are held back. Default: off.
+    #[serde(with = "text")]
+    pub level: LevelFilter,
+    /// How many of each thread. Default: 32.
+    pub records: usize,
+}
+
+impl Default for BacktraceConfig {
+    fn default() -> Self {
+        BacktraceConfig { level: LevelFilter::Off, records: 32 }
     }
 }
 

@@ -186,6 +186,18 @@ impl Text for Filter {
     }
 }
 
+impl Text for usize {
+    const EXPECTED: &'static str = "a number";
+
+    fn read(text: &str) -> Result<Self, String> {
+        text.parse().map_err(|_| format!("`{}` is no number from 0 to {}", shown(text), usize::MAX))
+    }
+
+    fn text(&self) -> String {
+        self.to_string()
+    }
+}
+
 impl Text for Duration {
     const EXPECTED: &'static str = "a duration in a text, such as \"5s\"";
 

@@ -1,7 +1,7 @@
 //! A panic hook that gets the records out: a panic may be the process's last act (`panic = "abort"`, a panic in a
 //! `drop` during another one, a hook that aborts).
 //!
-//! It flushes, calls the hook that was there before, and flushes again: that hook may end the process, or log. Both
+//! What the panicking thread holds back (`Builder::backtrace`) is written, as far as there is room. It flushes, calls the hook that was there before, and flushes again: that hook may end the process, or log. Both
 //! together wait at most 500 ms.
 //!
 //! Decision: it logs nothing itself. What a panic's line looks like is the program's choice.
@@ -9,6 +9,7 @@
 
 use std::sync::Once;
 
+use crate::channel::channels;
 use crate::{futex, gate, thread, tickets};
 
 /// Puts the hook in, once per process.
@@ -28,6 +29,9 @@ pub(crate) fn install() {
                     let _ = tickets::flush(left, false);
                 }
             };
+            if gate::state().is_open() {
+                channels().for_each(|channel| channel.write_held(0, false));
+            }
             flush();
             before(info);
             flush();

@@ -43,7 +43,7 @@ impl Frame {
         Frame(user << 16 | slots as u64)
     }
 
-    const fn filler(slots: usize) -> Self {
+    pub(crate) const fn filler(slots: usize) -> Self {
         Frame(FILLER | slots as u64)
     }
 
@@ -81,6 +81,70 @@ pub unsafe trait Dest: Copy {
     /// `offset` is a multiple of 8 and `offset + bytes.len()`, rounded up to a multiple of 8, lies
     /// within the reserved frame.
     unsafe fn put_bytes(self, offset: usize, bytes: &[u8]);
+}
+
+/// Plain memory, of the one who writes to it.
+#[derive(Clone, Copy)]
+pub struct PlainDest(*mut u8);
+
+impl PlainDest {
+    /// `frame` is where the frame word goes: a multiple of 8.
+    #[inline(always)]
+    pub(crate) fn new(frame: *mut u8) -> Self {
+        PlainDest(frame)
+    }
+}
+
+// SAFETY: every offset within the reserved slots is plain memory of the one who has reserved them.
+unsafe impl Dest for PlainDest {
+    #[inline(always)]
+    unsafe fn put(self, offset: usize, word: u64) {
+        // SAFETY: within the frame, and 8-aligned since a slot is 64-aligned.
+        unsafe { self.0.add(offset).cast::<u64>().write(word) };
+    }
+
+    #[inline(always)]
+    unsafe fn put_bytes(self, offset: usize, bytes: &[u8]) {
+        // SAFETY: within the frame; source and ring do not overlap.
+        unsafe { copy_short(bytes.as_ptr(), self.0.add(offset), bytes.len()) };
+    }
+}
+
+/// Copies a short text without a call: for up to 64 bytes by chunks that overlap at the end.
+///
+/// # Safety
+/// `len` bytes are readable at `from` and writable at `to`, and the two do not overlap.
+#[inline(always)]
+unsafe fn copy_short(from: *const u8, to: *mut u8, len: usize) {
+    type Chunk = [u8; 16];
+    // SAFETY: each branch touches only bytes below `len` on both sides.
+    unsafe {
+        if len > 64 {
+            core::ptr::copy_nonoverlapping(from, to, len);
+        } else if len >= 16 {
+            let mut at = 0;
+            while at + 16 < len {
+                to.add(at).cast::<Chunk>().write_unaligned(from.add(at).cast::<Chunk>().read_unaligned());
+                at += 16;
+            }
+            let last = len - 16;
+            to.add(last).cast::<Chunk>().write_unaligned(from.add(last).cast::<Chunk>().read_unaligned());
+        } else if len >= 8 {
+            let (first, last) =
+                (from.cast::<u64>().read_unaligned(), from.add(len - 8).cast::<u64>().read_unaligned());
+            to.cast::<u64>().write_unaligned(first);
+            to.add(len - 8).cast::<u64>().write_unaligned(last);
+        } else if len >= 4 {
+            let (first, last) =
+                (from.cast::<u32>().read_unaligned(), from.add(len - 4).cast::<u32>().read_unaligned());
+            to.cast::<u32>().write_unaligned(first);
+            to.add(len - 4).cast::<u32>().write_unaligned(last);
+        } else if len > 0 {
+            to.write(from.read());
+            to.add(len / 2).write(from.add(len / 2).read());
+            to.add(len - 1).write(from.add(len - 1).read());
+        }
+    }
 }
 
 /// Asks for a cache line in order to read it. A hint: any address will do.
@@ -336,5 +400,17 @@ mod tests {
         assert_eq!((frame.slots(), frame.user(), frame.is_filler()), (MAX_FRAME_SLOTS, (1 << 48) - 1, false));
         assert!(Frame::filler(3).is_filler());
         assert_eq!(Frame::filler(3).slots(), 3);
+    }
+
+    #[test]
+    fn short_copies_are_exact() {
+        let from: Vec<u8> = (0..=255).collect();
+        for len in 0..200 {
+            let mut to = vec![0xEE; 256];
+            // SAFETY: both are longer than `len`.
+            unsafe { copy_short(from.as_ptr(), to.as_mut_ptr(), len) };
+            assert_eq!(to[..len], from[..len]);
+            assert!(to[len..].iter().all(|&byte| byte == 0xEE));
+        }
     }
 }

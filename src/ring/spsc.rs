@@ -26,8 +26,8 @@ use ringbuf::wrap::caching::CachingCons;
 use ringbuf::wrap::direct::Prod;
 
 use super::{
-    AHEAD, Consumer, Dest, Frame, Grant, Peek, ProducerHalf, RingCounts, RingLayout, RingMemory, RingView,
-    Run, prefetch_write,
+    AHEAD, Consumer, Dest, Frame, Grant, Peek, PlainDest, ProducerHalf, RingCounts, RingLayout, RingMemory,
+    RingView, Run, prefetch_write,
 };
 use crate::sync::{AtomicBool, AtomicU64, Line, Ordering, load_owned};
 
@@ -202,62 +202,6 @@ impl<const B: usize, const N: usize> AsMut<Self> for Spsc<B, N> {
     }
 }
 
-/// The first of some slots that belong to the producer.
-#[derive(Clone, Copy)]
-pub struct PlainDest(*mut u8);
-
-// SAFETY: every offset within the reserved slots is plain memory of the producer's.
-unsafe impl Dest for PlainDest {
-    #[inline(always)]
-    unsafe fn put(self, offset: usize, word: u64) {
-        // SAFETY: within the frame, and 8-aligned since a slot is 64-aligned.
-        unsafe { self.0.add(offset).cast::<u64>().write(word) };
-    }
-
-    #[inline(always)]
-    unsafe fn put_bytes(self, offset: usize, bytes: &[u8]) {
-        // SAFETY: within the frame; source and ring do not overlap.
-        unsafe { copy_short(bytes.as_ptr(), self.0.add(offset), bytes.len()) };
-    }
-}
-
-/// Copies a short text without a call: for up to 64 bytes by chunks that overlap at the end.
-///
-/// # Safety
-/// `len` bytes are readable at `from` and writable at `to`, and the two do not overlap.
-#[inline(always)]
-unsafe fn copy_short(from: *const u8, to: *mut u8, len: usize) {
-    type Chunk = [u8; 16];
-    // SAFETY: each branch touches only bytes below `len` on both sides.
-    unsafe {
-        if len > 64 {
-            core::ptr::copy_nonoverlapping(from, to, len);
-        } else if len >= 16 {
-            let mut at = 0;
-            while at + 16 < len {
-                to.add(at).cast::<Chunk>().write_unaligned(from.add(at).cast::<Chunk>().read_unaligned());
-                at += 16;
-            }
-            let last = len - 16;
-            to.add(last).cast::<Chunk>().write_unaligned(from.add(last).cast::<Chunk>().read_unaligned());
-        } else if len >= 8 {
-            let (first, last) =
-                (from.cast::<u64>().read_unaligned(), from.add(len - 8).cast::<u64>().read_unaligned());
-            to.cast::<u64>().write_unaligned(first);
-            to.add(len - 8).cast::<u64>().write_unaligned(last);
-        } else if len >= 4 {
-            let (first, last) =
-                (from.cast::<u32>().read_unaligned(), from.add(len - 4).cast::<u32>().read_unaligned());
-            to.cast::<u32>().write_unaligned(first);
-            to.add(len - 4).cast::<u32>().write_unaligned(last);
-        } else if len > 0 {
-            to.write(from.read());
-            to.add(len / 2).write(from.add(len / 2).read());
-            to.add(len - 1).write(from.add(len - 1).read());
-        }
-    }
-}
-
 /// `ringbuf`'s producer, and how far it may go without asking it.
 pub struct SpscProducer<const B: usize, const N: usize> {
     half: Prod<&'static Spsc<B, N>>,
@@ -284,7 +228,7 @@ impl<const B: usize, const N: usize> SpscProducer<B, N> {
     fn grant(&mut self, position: u64, slots: usize) -> Grant<'_, Self> {
         #[cfg(kakashi_loom)]
         self.ring().track(position as usize, position as usize + slots, true);
-        let dest = PlainDest(self.slot(position));
+        let dest = PlainDest::new(self.slot(position));
         Grant { dest, slots, end: position + slots as u64, half: self }
     }
 }
@@ -578,17 +522,5 @@ mod tests {
         let _ = producer.reserve(2);
         assert_eq!(ring.counts().published, 0);
         assert_eq!(frames(&mut *ring.consumer()), []);
-    }
-
-    #[test]
-    fn short_copies_are_exact() {
-        let from: Vec<u8> = (0..=255).collect();
-        for len in 0..200 {
-            let mut to = vec![0xEE; 256];
-            // SAFETY: both are longer than `len`.
-            unsafe { copy_short(from.as_ptr(), to.as_mut_ptr(), len) };
-            assert_eq!(to[..len], from[..len]);
-            assert!(to[len..].iter().all(|&byte| byte == 0xEE));
-        }
     }
 }
