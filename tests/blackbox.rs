@@ -827,8 +827,8 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
     refused(|bytes| bytes[0] ^= 1, "does not begin as a black box does");
     refused(|bytes| bytes[..8].copy_from_slice(b"kakashi?"), "a process that was making it has died");
     refused(|bytes| bytes[..8].fill(0), "does not begin as a black box does");
-    refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 3");
-    refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 3");
+    refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 4");
+    refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 4");
     refused(|bytes| bytes[128..136].fill(0xFF), "do not lie one behind the other");
     // The tables: what is left of them does not make all records.
     let (_, message, _) = printed(|bytes| bytes[36_864 + 600..38_192].fill(0)).expect("a part can be read");

@@ -19,7 +19,7 @@
 //! tables   channels and log statements (`tables.rs`)
 //! names    1024 loggers: length (8), text (120)
 //! staging  eight times 1 MiB: lines on their way into a sink
-//! lanes    channel by channel: lanes (`lane.rs`, `ring/`), the shared one last, then the scratch pool
+//! lanes    channel by channel: lanes (`lane.rs`, `ring/`, `held.rs`), the shared one last, then the scratch pool
 //! ```
 //!
 //! | module | |

@@ -345,7 +345,7 @@ pub fn size(variable: &str, otherwise: u64) -> u64 {
 }
 
 /// How a line begins that says so. `scripts/faults.sh` looks for it.
-const SKIPPED: &str = "SKIPPED: ";
+pub const SKIPPED: &str = "SKIPPED: ";
 
 /// Says on standard error, past the test harness, that a test could not be run here, and why.
 pub fn skipped(what: &str, why: impl std::fmt::Display) {
