@@ -13,7 +13,7 @@
 //! * *The writer alone*: a sink stops the writer at its first batch, a thread fills its ring meanwhile, and the time
 //!   is from there to the end of the last batch. The records come out of the caches of another core or out of memory,
 //!   as they do after a stall; the writer's cost with fresh records can be lower. `to nothing` is a sink that takes
-//!   lines and does nothing.
+//!   lines and does nothing. With the feature `zones`, some of the lines have local time, too.
 //!
 //! The run fails if a record was dropped, or if a file has not as many lines as there were calls.
 

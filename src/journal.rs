@@ -38,6 +38,9 @@ pub(crate) const MAX_SINKS: usize = if cfg!(kakashi_loom) { 1 } else { 8 };
 /// Bytes of a path or a name; a longer one is not noted.
 pub(crate) const NAME_BYTES: usize = if cfg!(kakashi_loom) { 8 } else { 1024 };
 
+/// Changes of a zone's clock.
+pub(crate) const ZONE_CHANGES: usize = if cfg!(kakashi_loom) { 1 } else { 64 };
+
 /// The bytes go where nobody can look afterwards.
 pub(crate) const NOWHERE: u64 = 3;
 
@@ -76,6 +79,25 @@ pub(crate) struct SinkEntry {
     /// Schema, 4 logfmt, 5 the console's, 6 by the pattern.
     pub(crate) format: AtomicU64,
     pub(crate) pattern: Text,
+    /// The zone of their times.
+    pub(crate) zone: ZoneEntry,
+}
+
+/// A zone's table (`zone/`), so that who renders afterwards needs no other. Without a change, it is UTC.
+#[repr(C)]
+#[cfg_attr(kakashi_loom, derive(Default))]
+pub(crate) struct ZoneEntry {
+    pub(crate) len: AtomicU64,
+    /// Each: seconds since 1970 times 2^16, and the minutes of the offset from then on, 16 bits.
+    pub(crate) changes: [AtomicU64; ZONE_CHANGES],
+}
+
+/// How a sink's lines look: as the entry has it, the zone by its changes.
+#[derive(Clone, Copy)]
+pub(crate) struct LookNote<'a> {
+    pub(crate) format: u32,
+    pub(crate) pattern: &'a [u8],
+    pub(crate) zone: &'a [u64],
 }
 
 /// Where the bytes from `from` on go.
@@ -122,6 +144,22 @@ impl Text {
     }
 }
 
+impl ZoneEntry {
+    /// As many of the changes as there is room for.
+    fn put(&self, changes: &[u64]) {
+        self.len.store(0, Ordering::Release);
+        for (to, &change) in self.changes.iter().zip(changes) {
+            to.store(change, Ordering::Release);
+        }
+        self.len.store(changes.len().min(ZONE_CHANGES) as u64, Ordering::Release);
+    }
+
+    fn is(&self, changes: &[u64]) -> bool {
+        self.len.load(Ordering::Relaxed) == changes.len() as u64
+            && self.changes.iter().zip(changes).all(|(word, &change)| word.load(Ordering::Relaxed) == change)
+    }
+}
+
 impl Journal {
     /// The number of the batch that is being made.
     pub(crate) fn next(&self) -> u64 {
@@ -154,23 +192,26 @@ impl SinkEntry {
     }
 
     /// How the sink's lines look, before it is opened. Text while that changes.
-    pub(crate) fn note_format(&self, format: u32, pattern: &[u8]) {
+    pub(crate) fn note_look(&self, look: LookNote<'_>) {
+        let LookNote { format, pattern, zone } = look;
         let format = u64::from(format);
-        if self.format.load(Ordering::Relaxed) != format || !self.pattern.is(pattern) {
+        let is_it = self.format.load(Ordering::Relaxed) == format && self.pattern.is(pattern);
+        if !(is_it && self.zone.is(zone)) {
             self.format.store(0, Ordering::Release);
             self.pattern.put(pattern);
+            self.zone.put(zone);
             self.format.store(format, Ordering::Release);
         }
     }
 
     /// A sink of a recovery instead of the one before, or none: nothing is staged, out of the count first. One that stays
     /// keeps the places noted last, so that the log can be found at any moment of a recovery.
-    pub(crate) fn succeed(&self, sink: Option<(u32, u32, &[u8], &[u8])>) {
+    pub(crate) fn succeed(&self, sink: Option<(u32, LookNote<'_>, &[u8])>) {
         self.stage(u64::MAX, 0, 0);
         self.missed.store(0, Ordering::Release);
         match sink {
-            Some((level, format, pattern, name)) => {
-                self.note_format(format, pattern);
+            Some((level, look, name)) => {
+                self.note_look(look);
                 self.open(level, name);
             }
             None => self.used.store(0, Ordering::Release),

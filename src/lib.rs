@@ -18,7 +18,7 @@
 //!   [`enabled!`]; all statements of the program: [`callsites`].
 //! * The backend: [`builder`], [`flush()`], [`sync()`], [`shutdown_async_backend`]. A program that starts none
 //!   gets one on its first call, which writes to standard error.
-//! * Where lines go: [`Sink`] and its implementations; how they look: [`Format`].
+//! * Where lines go: [`Sink`] and its implementations; how they look: [`Format`]; in which zone's time: [`Zone`].
 //! * Rings by type: [`channel!`], [`Channel`], the policies [`Block`], [`BlockFor`], [`DropNewest`],
 //!   [`DropOldest`], the encodings [`Preformatted`], [`Deferred`].
 //! * Restraint: [`info_once!`], [`info_every!`], [`info_sample!`] and the like for the other levels.
@@ -170,6 +170,8 @@ mod tracing_facade;
 mod watch;
 #[cfg(not(kakashi_loom))]
 mod writer;
+#[cfg(not(kakashi_loom))]
+mod zone;
 
 #[cfg(not(kakashi_loom))]
 mod api {
@@ -205,6 +207,9 @@ mod api {
     #[cfg(feature = "tracing")]
     pub use crate::tracing_facade::{init_tracing, tracing_layer};
     pub use crate::writer::Idle;
+    pub use crate::zone::Zone;
+    #[cfg(feature = "zones")]
+    pub use crate::zone::ZoneError;
 
     /// Claims a lane of the default channel for the calling thread, ahead of its first log call. Starts
     /// the default backend if nothing was started yet.

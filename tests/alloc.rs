@@ -509,6 +509,11 @@ fn the_writer_allocates_nothing_in_any_format() {
     let builder = formats.into_iter().fold(kakashi::builder(), |builder, format| {
         builder.sink_with(Quiet, SinkOptions::default().format(format))
     });
+    #[cfg(feature = "zones")]
+    let builder = {
+        let zone = kakashi::Zone::named("Australia/Lord_Howe").expect("tzdata is installed");
+        builder.sink_with(Quiet, SinkOptions::default().zone(zone))
+    };
     let _guard = builder.start().expect("the backend starts");
     let log = |rounds: u64| {
         for n in 0..rounds {

@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("logger", &["callsite", "clock", "filter", "futex", "level"]),
     ("number", &[]),
     ("calendar", &[]),
+    ("zone", &["calendar"]),
     // What both sides share.
     ("ring", &["number", "sync"]),
     ("held", &["ring", "sync"]),
@@ -70,8 +71,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log_facade", &["fields", "foreign", "level", "logger", "record", "tickets"]),
     ("tracing_facade", &["fields", "foreign", "level", "logger", "record"]),
     // The writer thread.
-    ("sink", &["calendar", "clock", "cores", "format", "level"]),
-    ("format", &["calendar", "callsite", "clock", "lane", "level", "number", "record", "ring"]),
+    ("sink", &["calendar", "clock", "cores", "format", "level", "zone"]),
+    ("format", &["calendar", "callsite", "clock", "lane", "level", "number", "record", "ring", "zone"]),
     (
         "writer",
         &[
@@ -94,6 +95,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sync",
             "thread",
             "tickets",
+            "zone",
         ],
     ),
     // Reading what another process has left, or is at.
@@ -101,7 +103,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "blackbox",
         &[
             "callsite", "channel", "clock", "error", "format", "gate", "journal", "lane", "level", "logger",
-            "record", "region", "ring", "sink", "stats",
+            "record", "region", "ring", "sink", "stats", "zone",
         ],
     ),
     // The end of the process by a signal or a panic.
@@ -131,7 +133,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "writer",
         ],
     ),
-    ("config", &["backend", "clock", "filter", "format", "journal", "level", "sink", "writer"]),
+    ("config", &["backend", "clock", "filter", "format", "journal", "level", "sink", "writer", "zone"]),
     ("testing", &["backend", "error", "format", "level", "sink", "thread"]),
 ];
 

@@ -100,7 +100,7 @@ fn full() -> Config {
     let mut sink = SinkConfig::default();
     (sink.path, sink.latest) = (Some("/tmp/a \"log\"".into()), Some("latest".into()));
     (sink.format, sink.pattern) = (Some(FormatName::JsonEcs), Some("{message}".to_owned()));
-    sink.level = LevelFilter::Off;
+    (sink.level, sink.zone) = (LevelFilter::Off, "Europe/Berlin".to_owned());
     (sink.truncate, sink.mode, sink.follow_links, sink.make_folder) = (true, 0o600, false, true);
     let (mut rotation, mut retention) = (RotationConfig::default(), RetentionConfig::default());
     (rotation.period, rotation.bytes) = (Some(Period::Week), Some(1 << 30));
@@ -228,11 +228,15 @@ fn a_builder_refuses_what_a_text_could_not_say() {
     assert_eq!((error.key(), error.value(), error.line()), ("sinks[0].mode", "0o17777", None));
     config.sinks[0].mode = 0o640;
     let built = config.builder();
-    for (feature, key) in [(cfg!(feature = "log"), "log_facade"), (cfg!(feature = "compress"), "compress")] {
+    for (feature, key, value) in [
+        (cfg!(feature = "log"), "log_facade", "true"),
+        (cfg!(feature = "zones"), "zone", "\"Europe/Berlin\""),
+        (cfg!(feature = "compress"), "compress", "true"),
+    ] {
         if !feature {
             let error = config.builder().expect_err("the feature is missing");
             assert!(error.key().ends_with(key) && error.reason().contains("without the feature"), "{error}");
-            assert_eq!(error.value(), "true");
+            assert_eq!(error.value(), value);
             return;
         }
     }
@@ -269,6 +273,7 @@ fn each_setting_reaches_the_builder() {
     config.log_facade = false;
     config.sinks[0].compress = false;
     config.sinks[0].pattern = None;
+    config.sinks[0].zone = "UTC".to_owned();
     let all = shown(&config);
     let by_hand = kakashi::builder()
         .level(LevelFilter::Trace)
@@ -368,6 +373,49 @@ fn old_files_are_compressed() {
     });
 }
 
+#[cfg(feature = "zones")]
+#[test]
+fn a_zone_is_looked_up_when_it_is_read() {
+    let error = refused("[[sinks]]\nkind = 'stderr'\nzone = 'Europe/Berlim'");
+    assert_eq!((error.key(), error.value(), error.line()), ("sinks[0].zone", "\"Europe/Berlim\"", Some(3)));
+    assert!(
+        error.reason().starts_with("there is no time zone `Europe/Berlim`: names are such as")
+            && error.reason().ends_with("/usr/share/zoneinfo"),
+        "{error}"
+    );
+    for zone in ["UTC", "local", "Europe/Berlin"] {
+        Config::from_toml(&format!("[[sinks]]\nkind = 'stderr'\nzone = '{zone}'")).expect(zone);
+    }
+}
+
+/// Fourteen hours before UTC: its days begin at ten.
+#[cfg(feature = "zones")]
+#[test]
+fn a_sinks_zone_is_that_of_its_lines_and_of_its_rotation() {
+    common::alone("a_sinks_zone_is_that_of_its_lines_and_of_its_rotation", || {
+        const DAY: i64 = 86_400_000_000_000;
+        let folder = Directory::new();
+        let log = folder.file("app.log");
+        let text = "zone = 'Etc/GMT-14'\nrotation.period = 'day'";
+        let config = Config::from_toml(&format!("[[sinks]]\npath = '{}'\n{text}", log.display()));
+        let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("it is past 1970").as_nanos() as i64;
+        let ten = DAY - now % DAY + 10 * DAY / 24;
+        kakashi::__private::shift_wall_clock(ten - 60_000_000_000);
+        let builder = config.expect("it is valid").builder().expect("it is valid");
+        let guard = builder.start().expect("the backend starts");
+        info!("in the old day");
+        kakashi::flush(HANG).expect("it is written");
+        kakashi::__private::shift_wall_clock(ten);
+        info!("in the new one");
+        guard.shutdown(HANG).expect("all is written");
+        let names = files(log.parent().expect("it has a folder"));
+        assert_eq!(names.len(), 2, "{names:?}");
+        let text = fs::read_to_string(&log).expect("it is read");
+        assert!(text[29..].starts_with("+14:00 "), "{text}");
+        assert!(text.ends_with("in the new one\n") && text.lines().count() == 1, "{text}");
+    });
+}
+
 #[cfg(feature = "log")]
 #[test]
 fn records_of_the_log_crate_are_taken() {
@@ -414,8 +462,9 @@ fn a_program_rotates_a_json_log_as_its_file_says() {
         }
         error!("the last");
         guard.shutdown(HANG).expect("all is written");
+        let of_the_log = || files(&logs).into_iter().filter(|name| name.starts_with("app.json")).count();
+        common::until("the oldest files are removed", || of_the_log() == 3);
         let names = files(&logs);
-        assert_eq!(names.iter().filter(|name| name.starts_with("app.json")).count(), 3, "{names:?}");
         let mut numbers = Vec::new();
         // The log, then the old ones: the oldest first.
         for name in names.iter().filter(|name| name.starts_with("app.json.")).chain([&"app.json".to_owned()])

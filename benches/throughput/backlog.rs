@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use kakashi::{Block, Channel, Deferred, Format, Preformatted, Sink, SinkOptions};
+use kakashi::{Block, Channel, Deferred, Format, Preformatted, Sink, SinkOptions, Zone};
 
 use crate::floor::write_alone;
 use crate::messages::messages;
@@ -30,16 +30,16 @@ struct Case {
     encoding: &'static str,
     message: &'static str,
     format: Format,
+    zone: Zone,
     log: fn(std::ops::Range<u64>),
 }
 
 impl Case {
     fn name(&self) -> String {
         let Case { encoding, message, .. } = self;
-        match self.format {
-            Format::Text => format!("{encoding}, {message}"),
-            format => format!("{encoding}, {message}, {format:?}"),
-        }
+        let format = if self.format == Format::Text { String::new() } else { format!(", {:?}", self.format) };
+        let zone = if self.zone == Zone::UTC { "" } else { ", local" };
+        format!("{encoding}, {message}{format}{zone}")
     }
 }
 
@@ -49,6 +49,7 @@ macro_rules! case {
             encoding: $encoding,
             message: $message,
             format: Format::Text,
+            zone: Zone::UTC,
             log: |numbers| {
                 $channel.prepare_thread().expect("a lane is free");
                 for $i in numbers {
@@ -106,7 +107,7 @@ fn drain(case: &Case, lanes: u64, path: Option<&Path>, cores: Cores, records: u6
     let gate = Gate::default();
     let file = path.map(|path| File::create(path).expect("tmpfs takes a file"));
     let sink = Gated { gate: Arc::clone(&gate), file };
-    let options = SinkOptions::default().format(case.format);
+    let options = SinkOptions::default().format(case.format).zone(case.zone);
     let run = Run::with(kakashi::builder().sink_with(sink, options).writer_core(Some(cores.writer.id)));
     let (times, changed) = &*gate;
     // One record that brings the writer to the gate.
@@ -157,6 +158,11 @@ pub fn measure(options: &Options, cores: Cores, path: &Path) {
     if let Some(&(case, lanes)) = cases.iter().find(preformatted) {
         let formats = [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console];
         cases.extend(formats.map(|format| (Case { format, ..case }, lanes)));
+        #[cfg(feature = "zones")]
+        {
+            let zone = Zone::named("Europe/Berlin").expect("tzdata is installed");
+            cases.extend([Format::Text, Format::Json].map(|format| (Case { format, zone, ..case }, lanes)));
+        }
     }
     cases.retain(|(case, _)| options.wants(&format!("writer alone, {}", case.name())));
     if cases.is_empty() {

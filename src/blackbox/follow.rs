@@ -27,7 +27,7 @@ use super::records::{Found, Frames, Renderer};
 use super::tables::{ChannelTable, Tables};
 use super::view::{LaneView, Life, View};
 use crate::channel::MAX_RECORD_BYTES;
-use crate::format::Format;
+use crate::format::Look;
 use crate::level::Level;
 
 /// What one who follows is told.
@@ -128,7 +128,7 @@ impl View {
                 if !renderer.knows_logger(found) {
                     renderer.refresh(self);
                 }
-                if let Some(line) = renderer.line(&lanes.known[*lane].lane, found, Format::Text)
+                if let Some(line) = renderer.line(&lanes.known[*lane].lane, found, Look::default())
                     && !each(Event::Line { level: line.level, logger: line.logger, text: line.text })
                 {
                     return;

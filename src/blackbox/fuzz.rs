@@ -10,6 +10,7 @@ use super::follow::{Event, Follow};
 use super::tables;
 use super::view::View;
 use crate::channel::channels;
+use crate::journal::SinkEntry;
 use crate::lane::LaneHead;
 use crate::region::{self, MAGIC, RegionHeader};
 
@@ -47,6 +48,11 @@ fn sample() -> &'static Sample {
         put(journal + 128, &(1_u64 | 5 << 32).to_le_bytes());
         [1, line.len() as u64, 1, 3].iter().enumerate().for_each(|(at, word)| {
             put(journal + 136 + at * 8, &word.to_le_bytes());
+        });
+        // Its zone: an hour behind UTC, and from 2026-11-23 on one before it.
+        let zone = journal + 128 + core::mem::offset_of!(SinkEntry, zone);
+        [2, 0xFFC4, 1_795_392_000 << 16 | 60].iter().enumerate().for_each(|(at, word): (usize, &u64)| {
+            put(zone + at * 8, &word.to_le_bytes());
         });
         put(staging, line);
         for (channel, lane) in channels().zip(region::channel_offsets(plan)) {

@@ -8,12 +8,13 @@ use std::collections::BinaryHeap;
 use super::tables::{ChannelTable, Tables};
 use super::view::{LaneView, View, word};
 use crate::clock::{self, Reading};
-use crate::format::{self, Format, LineCache, LineHead, Out};
+use crate::format::{self, Format, LineCache, LineHead, Look, Out};
 use crate::lane::{LaneHead, ThreadId};
 use crate::level::Level;
 use crate::record::Record;
 use crate::region::STAGING_BYTES;
 use crate::ring::{Frame, MAX_FRAME_SLOTS};
+use crate::zone::Zone;
 
 /// Bytes from which on a batch is full: as the writer's.
 pub(super) const BATCH_BYTES: usize = 128 * 1024;
@@ -239,7 +240,7 @@ impl<'v> Renderer<'v> {
             tables,
             loggers: view.loggers(),
             clock: view.clock(),
-            cache: LineCache::new(),
+            cache: LineCache::new(Zone::UTC),
             // As much as the writer has for the longest line: behind a batch that is not full there is room for it.
             room: vec![0; STAGING_BYTES - BATCH_BYTES],
         }
@@ -257,12 +258,7 @@ impl<'v> Renderer<'v> {
     }
 
     /// The line of a record; `None` when it names no statement.
-    pub(super) fn line<'l>(
-        &'l mut self,
-        lane: &LaneView,
-        found: &'l Found,
-        format: Format,
-    ) -> Option<Line<'l>> {
+    pub(super) fn line<'l>(&'l mut self, lane: &LaneView, found: &'l Found, look: Look) -> Option<Line<'l>> {
         let record = Record::new(&found.bytes);
         let statement = self.tables.statements.get(&record.callsite)?;
         let channel = self.tables.channels.get(lane.channel).map_or("", |channel| channel.name);
@@ -279,28 +275,30 @@ impl<'v> Renderer<'v> {
         let head = LineHead { ns, level: statement.level, target, location, thread };
         let logger = format::head_of(statement.statement(), &head, &record, lane.shared).target;
         let mut out = Out::new(&mut self.room);
-        let cache = &mut self.cache;
-        format::record(cache, &mut out, format, &head, statement.statement(), &record, lane.shared);
+        let cache = self.cache.in_zone(look.zone);
+        format::record(cache, &mut out, look.format, &head, statement.statement(), &record, lane.shared);
         let len = out.len();
         Some(Line { level: statement.level, ns, logger, thread, text: &self.room[..len] })
     }
 
     /// A line of the logger's own.
-    pub(super) fn notice(&mut self, format: Format, level: Level, ns: i64, message: &str) -> &[u8] {
+    pub(super) fn notice(&mut self, look: Look, level: Level, ns: i64, message: &str) -> &[u8] {
         let head = LineHead { ns, level, target: "kakashi", location: None, thread: format::writer_thread() };
         let mut out = Out::new(&mut self.room);
-        format::notice(&mut self.cache, &mut out, format, &head, &|words| words.push_str(message));
+        let cache = self.cache.in_zone(look.zone);
+        format::notice(cache, &mut out, look.format, &head, &|words| words.push_str(message));
         let len = out.len();
         &self.room[..len]
     }
 }
 
 /// Lines of another format, each as the message of a line of the logger's own.
-pub(super) fn as_messages(from: Format, to: Format, lines: &[u8]) -> Vec<u8> {
-    if from == to {
+pub(super) fn as_messages(from: Format, to: Look, lines: &[u8]) -> Vec<u8> {
+    if from == to.format {
         return lines.to_vec();
     }
-    let (mut cache, mut room, mut all) = (LineCache::new(), vec![0; STAGING_BYTES - BATCH_BYTES], Vec::new());
+    let mut cache = LineCache::new(to.zone);
+    let (mut room, mut all) = (vec![0; STAGING_BYTES - BATCH_BYTES], Vec::new());
     for line in String::from_utf8_lossy(lines).lines() {
         let ns = format::glance(from, line).ns.unwrap_or_else(clock::wall_ns);
         let head = LineHead {
@@ -311,7 +309,7 @@ pub(super) fn as_messages(from: Format, to: Format, lines: &[u8]) -> Vec<u8> {
             thread: format::writer_thread(),
         };
         let mut out = Out::new(&mut room);
-        format::notice(&mut cache, &mut out, to, &head, &|words| words.push_str(line));
+        format::notice(&mut cache, &mut out, to.format, &head, &|words| words.push_str(line));
         let len = out.len();
         all.extend(&room[..len]);
     }

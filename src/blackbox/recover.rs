@@ -26,16 +26,17 @@ use super::records::{BATCH_BYTES, Frames, Lane, Merged, Renderer, as_messages};
 use super::report::Report;
 use super::settle::{Recovery, heirs, line_start, note_place};
 use super::tables::Tables;
-use super::view::{LaneView, Life, View, bytes_of, format_of};
+use super::view::{LaneView, Life, View, bytes_of, look_of};
 use crate::clock;
 use crate::error::BlackBoxError;
-use crate::format::Format;
-use crate::journal::MAX_SINKS;
+use crate::format::{Format, Look};
+use crate::journal::{LookNote, MAX_SINKS};
 use crate::lane::WriterCounters;
 use crate::level::{Level, LevelFilter};
 use crate::record::Record;
 use crate::region::{CLEAN, STAGING_BYTES};
 use crate::sink::{FileSink, Retry, Sink, Target};
+use crate::zone::Zone;
 
 /// The records that are in no sealed batch.
 fn unwritten<'v>(view: &'v View, tables: &Tables<'_>) -> Merged<'v> {
@@ -67,7 +68,7 @@ fn close(report: &mut Report, merged: &Merged<'_>, since: u64) {
 /// Writes what the log of a dead process has not got to `out`, in the order of time, and a closing line. Changes nothing.
 ///
 /// Where the sinks have got different parts of the last batch, it is the one with most left that counts. The lines are
-/// in the sinks' format if all of them have the same, and else text.
+/// in the sinks' format and zone if all of them have the same, and else text and UTC.
 pub fn print(view: &View, out: &mut dyn Write) -> Result<Report, BlackBoxError> {
     print_as(view, None, out)
 }
@@ -84,10 +85,15 @@ pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Res
         return Ok(report);
     }
     let used = head.journal.sinks.iter().filter(|entry| entry.used.load(Ordering::Relaxed) == 1);
-    let mut formats = used.map(format_of);
-    let first = formats.next().unwrap_or_default();
-    let common = if formats.all(|other| other == first) { first } else { Format::Text };
-    let format = format.unwrap_or(common);
+    let looks: Vec<Look> = used.map(look_of).collect();
+    let mut look = looks.first().copied().unwrap_or_default();
+    if looks.iter().any(|other| other.zone != look.zone) {
+        look.zone = Zone::UTC;
+    }
+    if looks.iter().any(|other| other.format != look.format) {
+        look.format = Format::Text;
+    }
+    look.format = format.unwrap_or(look.format);
     let sealed = head.journal.sealed.load(Ordering::Relaxed);
     let left = (0..MAX_SINKS).filter_map(|at| {
         let staged = view.staged(at, &head.journal.sinks[at], sealed)?;
@@ -97,17 +103,17 @@ pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Res
         };
         // From the line on of which a part is missing.
         let start = line_start(&staged.bytes, got);
-        let from = format_of(&head.journal.sinks[at]);
+        let from = look_of(&head.journal.sinks[at]).format;
         (got < staged.bytes.len()).then(|| (from, staged.bytes[start..].to_vec()))
     });
     if let Some((from, rest)) = left.max_by_key(|(_, rest)| rest.len()) {
         report.add_lines(from, &rest);
-        out.write_all(&as_messages(from, format, &rest)).map_err(failed)?;
+        out.write_all(&as_messages(from, look, &rest)).map_err(failed)?;
     }
     let mut renderer = Renderer::new(view, &tables);
     let mut merged = unwritten(view, &tables);
     while let Some((lane, found)) = merged.next() {
-        match renderer.line(&merged.lanes[lane].view, &found, format) {
+        match renderer.line(&merged.lanes[lane].view, &found, look) {
             Some(line) => {
                 report.add(line.ns, &line.thread);
                 out.write_all(line.text).map_err(failed)?;
@@ -116,8 +122,8 @@ pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Res
         }
     }
     close(&mut report, &merged, renderer.clock.tick);
-    let message = report.message(view);
-    out.write_all(renderer.notice(format, Level::Warn, clock::wall_ns(), &message)).map_err(failed)?;
+    let message = report.message_in(look.zone, view);
+    out.write_all(renderer.notice(look, Level::Warn, clock::wall_ns(), &message)).map_err(failed)?;
     out.flush().map_err(failed)?;
     Ok(report)
 }
@@ -153,7 +159,7 @@ pub fn complete_in_part(path: &Path, steps: u64) -> Result<Report, BlackBoxError
                 |source| BlackBoxError::Recovery { path: claimed.path.clone(), sink: name.clone(), source };
             sink.open().map_err(failed)?;
             let level = LevelFilter::from_u8(entry.level.load(Ordering::Relaxed) as u8);
-            sinks.push((sink, level, format_of(entry), name));
+            sinks.push((sink, level, look_of(entry), name));
         }
     }
     if sinks.is_empty() {
@@ -164,7 +170,7 @@ pub fn complete_in_part(path: &Path, steps: u64) -> Result<Report, BlackBoxError
     }
     let mut targets: Vec<_> = sinks
         .iter_mut()
-        .map(|(sink, level, format, name)| Target { sink, level: *level, format: *format, name })
+        .map(|(sink, level, look, name)| Target { sink, level: *level, look: *look, name })
         .collect();
     claimed.recover(&mut targets, &Retry::default())
 }
@@ -204,9 +210,11 @@ impl Claimed {
         for with_file in [true, false] {
             for (target, entry) in targets.iter().zip(&journal.sinks) {
                 if target.sink.place().is_some() == with_file {
-                    let (format, pattern) = (target.format.code(), target.format.pattern_text().as_bytes());
+                    let Look { format, zone } = target.look;
+                    let pattern = format.pattern_text().as_bytes();
+                    let look = LookNote { format: format.code(), pattern, zone: zone.changes() };
                     self.step()?;
-                    entry.succeed(Some((target.level as u32, format, pattern, target.name.as_bytes())));
+                    entry.succeed(Some((target.level as u32, look, target.name.as_bytes())));
                     self.step()?;
                     note_place(entry, &*target.sink, 0);
                 }
@@ -232,7 +240,7 @@ impl Claimed {
                 let mut is_known = false;
                 for (target, text) in targets.iter().zip(&mut texts) {
                     let lane = &merged.lanes[lane].view;
-                    let Some(line) = renderer.line(lane, &found, target.format) else { break };
+                    let Some(line) = renderer.line(lane, &found, target.look) else { break };
                     if !std::mem::replace(&mut is_known, true) {
                         recovery.report.add(line.ns, &line.thread);
                     }
@@ -249,12 +257,12 @@ impl Claimed {
             let last = moved.is_empty();
             if last {
                 close(&mut recovery.report, &merged, renderer.clock.tick);
-                let message = recovery.report.message(&view);
                 let wanting =
                     targets.iter().zip(&mut texts).filter(|(target, _)| target.level.allows(Level::Warn));
                 let ns = clock::wall_ns();
                 wanting.for_each(|(target, text)| {
-                    text.extend(renderer.notice(target.format, Level::Warn, ns, &message));
+                    let message = recovery.report.message_in(target.look.zone, &view);
+                    text.extend(renderer.notice(target.look, Level::Warn, ns, &message));
                 });
             }
             let records = recovery.report.records - before;

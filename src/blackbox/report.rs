@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::view::View;
 use crate::format::{self, Format, Glance};
 use crate::lane::ThreadId;
+use crate::zone::Zone;
 
 /// What a recovery has found.
 #[derive(Clone, Debug, Default)]
@@ -64,6 +65,11 @@ impl Report {
 
     /// The closing line.
     pub fn message(&self, view: &View) -> String {
+        self.message_in(Zone::UTC, view)
+    }
+
+    /// The same with the times of a zone.
+    pub(super) fn message_in(&self, zone: Zone, view: &View) -> String {
         let (pid, program) = (view.pid(), view.program());
         let plural =
             |count: u64, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
@@ -78,8 +84,8 @@ impl Report {
                 "recovered {} of {}, from {} to {}, that process {pid} ({program}) had not written when it died",
                 plural(self.records, "record", "records"),
                 plural(self.thread_count() as u64, "thread", "threads"),
-                format::time(self.from),
-                format::time(self.to),
+                format::time(zone, self.from),
+                format::time(zone, self.to),
             )
         };
         if self.torn != 0 {

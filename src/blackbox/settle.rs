@@ -11,7 +11,7 @@ use super::file::Claimed;
 use super::grown::{Got, got};
 use super::records::as_messages;
 use super::report::Report;
-use super::view::{Staged, bytes_of, format_of};
+use super::view::{Staged, bytes_of, look_of};
 use crate::error::BlackBoxError;
 use crate::format::Format;
 use crate::journal::SinkEntry;
@@ -94,7 +94,7 @@ impl<'a> Recovery<'a> {
             // The line of which a part is there is one of the records, too.
             let start = line_start(&staged.bytes, bytes);
             if bytes < staged.bytes.len() {
-                self.note_left(format_of(entry), &staged.bytes[start..]);
+                self.note_left(look_of(entry).format, &staged.bytes[start..]);
             }
             let mut from = bytes;
             if !exact {
@@ -123,7 +123,7 @@ impl<'a> Recovery<'a> {
         // Whoever gets it now has not got the line's beginning.
         let start = line_start(&staged.bytes, staged.taken);
         let rest = &staged.bytes[start..];
-        self.note_left(format_of(entry), rest);
+        self.note_left(look_of(entry).format, rest);
         if staged.begun {
             self.report
                 .remarks
@@ -143,7 +143,7 @@ impl<'a> Recovery<'a> {
             }
         });
         for at in takers {
-            let rest = as_messages(format_of(entry), targets[at].format, rest);
+            let rest = as_messages(look_of(entry).format, targets[at].look, rest);
             self.write(at, &mut targets[at], &rest, |_, _| {}, |_| {})?;
         }
         entry.note_taken(staged.bytes.len());

@@ -13,7 +13,7 @@ use super::tables::{ChannelTable, Tables};
 use super::{file, plain, tables};
 use crate::clock::Reading;
 use crate::error::BlackBoxError;
-use crate::format::Format;
+use crate::format::{Format, Look};
 use crate::gate::State;
 use crate::journal::{PlaceEntry, SinkEntry, Text};
 use crate::lane::{FREE, LaneHead};
@@ -22,6 +22,7 @@ use crate::region::{CLEAN, RegionHeader, STAGING_BYTES};
 use crate::ring::RingCounts;
 use crate::ring::overwrite::taken_and_read;
 use crate::stats::{AsyncStats, LaneStats, Totals};
+use crate::zone::Zone;
 
 /// More lanes than any process has. A file may say to have more, and be of holes, which take no room and much time.
 const MOST_LANES: usize = 1 << 16;
@@ -406,9 +407,15 @@ impl StagedPlace {
 }
 
 /// How a sink's lines look.
-pub(super) fn format_of(entry: &SinkEntry) -> Format {
+pub(super) fn look_of(entry: &SinkEntry) -> Look {
     let code = u32::try_from(entry.format.load(Ordering::Relaxed)).unwrap_or(0);
-    Format::noted(code, &String::from_utf8_lossy(&bytes_of(&entry.pattern)))
+    let len = entry.zone.len.load(Ordering::Relaxed) as usize;
+    let changes: Vec<u64> =
+        entry.zone.changes.iter().take(len).map(|word| word.load(Ordering::Relaxed)).collect();
+    Look {
+        format: Format::noted(code, &String::from_utf8_lossy(&bytes_of(&entry.pattern))),
+        zone: Zone::noted(&changes),
+    }
 }
 
 pub(super) fn bytes_of(text: &Text) -> Vec<u8> {

@@ -14,7 +14,7 @@ impl Config {
     ///
     /// # Errors
     /// [`ConfigError`] names key, value and reason: what [`from_toml`](Config::from_toml) would have refused, and what
-    /// this build has not the feature for (`log`, `compress`).
+    /// this build has not the feature for (`log`, `compress`, `zones`).
     pub fn builder(&self) -> Result<Builder, ConfigError> {
         self.check()?;
         let retry = Retry::default().limit(self.retry.limit);

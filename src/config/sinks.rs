@@ -12,6 +12,7 @@ use crate::backend::Builder;
 use crate::format::Format;
 use crate::level::LevelFilter;
 use crate::sink::{ConsoleSink, FileSink, Period, Retention, Rotation, SinkOptions};
+use crate::zone::Zone;
 
 /// Where a sink writes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -65,6 +66,9 @@ pub struct SinkConfig {
     /// The same by a pattern: [`Format::pattern`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pattern: Option<String>,
+    /// The zone of their times, and by which a file is rotated ([`SinkOptions::zone`], [`Rotation::in_zone`]): `UTC`, or
+    /// `local` or a name, in a build with the feature `zones`. Default: `UTC`.
+    pub zone: String,
     /// Whether the file is emptied first ([`FileSink::create`]). Default: no, it is appended to.
     pub truncate: bool,
     /// [`FileSink::mode`].
@@ -95,6 +99,7 @@ impl Default for SinkConfig {
             level: LevelFilter::Trace,
             format: None,
             pattern: None,
+            zone: Zone::UTC.name().to_owned(),
             truncate: false,
             mode: FileSink::MODE,
             follow_links: true,
@@ -193,6 +198,19 @@ impl SinkConfig {
         })
     }
 
+    /// The zone, or why there is none.
+    fn zone(&self) -> Result<Zone, String> {
+        match self.zone.as_str() {
+            "UTC" => Ok(Zone::UTC),
+            #[cfg(feature = "zones")]
+            "local" => Zone::local().map_err(|error| error.to_string()),
+            #[cfg(feature = "zones")]
+            name => Zone::named(name).map_err(|error| error.to_string()),
+            #[cfg(not(feature = "zones"))]
+            _ => Err("the program was built without the feature `zones`".to_owned()),
+        }
+    }
+
     /// What is wrong with it, whatever the build. `within` is its key.
     pub(super) fn check(&self, within: &str) -> Result<(), ConfigError> {
         let wrong = |key: &str, value: String, reason: &str| {
@@ -224,6 +242,11 @@ impl SinkConfig {
         if let Err(reason) = self.format() {
             return wrong("pattern", format!("{:?}", self.pattern.as_deref().unwrap_or_default()), &reason);
         }
+        if cfg!(feature = "zones")
+            && let Err(reason) = self.zone()
+        {
+            return wrong("zone", format!("{:?}", self.zone), &reason);
+        }
         match &self.rotation {
             Some(RotationConfig { period: None, bytes: None }) => {
                 wrong("rotation", String::new(), "it needs a `period`, or `bytes`, or both")
@@ -241,7 +264,10 @@ impl SinkConfig {
     /// Adds it to a builder. It has been checked.
     pub(super) fn add_to(&self, builder: Builder, within: &str) -> Result<Builder, ConfigError> {
         let format = self.format().map_err(|why| ConfigError::new(format!("{within}.pattern"), "", why))?;
-        let options = SinkOptions::default().level(self.level).format(format);
+        let zone = self
+            .zone()
+            .map_err(|why| ConfigError::new(format!("{within}.zone"), format!("{:?}", self.zone), why))?;
+        let options = SinkOptions::default().level(self.level).format(format).zone(zone);
         let path = match self.kind {
             SinkKind::Stderr => return Ok(builder.sink_with(ConsoleSink::stderr(), options)),
             SinkKind::Stdout => return Ok(builder.sink_with(ConsoleSink::stdout(), options)),
@@ -253,7 +279,7 @@ impl SinkConfig {
             sink = sink.latest(link);
         }
         if let Some(rotation) = self.rotation.as_ref().and_then(RotationConfig::rotation) {
-            sink = sink.rotate(rotation);
+            sink = sink.rotate(rotation.in_zone(zone));
         }
         if let Some(retention) = &self.retention {
             sink = sink.keep(retention.retention());

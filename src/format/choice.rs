@@ -2,8 +2,17 @@
 #![forbid(unsafe_code)]
 
 use super::pattern::{Pattern, PatternError};
+use crate::zone::Zone;
 
-/// How a sink writes its lines: one line per record, whatever the values hold. Times are UTC.
+/// A format, and the zone of its times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct Look {
+    pub(crate) format: Format,
+    pub(crate) zone: Zone,
+}
+
+/// How a sink writes its lines: one line per record, whatever the values hold. Times are UTC, unless the sink has another
+/// [zone](crate::SinkOptions::zone): then they end in its offset, `+01:00`, rather than in `Z`.
 ///
 /// ```
 /// use kakashi::{FileSink, Format, SinkOptions};
@@ -38,7 +47,7 @@ pub enum Format {
     /// `"thread":"matcher-1","message":"filled 7 @ 101.25","user_id":123}`
     Json,
     /// JSON by the names of OpenTelemetry's log data model: `{"Timestamp":"1795434874123456789",` (ns since 1970, a
-    /// string, as OTLP has it) `"SeverityText":"INFO","SeverityNumber":9,"Body":"filled 7 @ 101.25",`
+    /// string, as OTLP has it, whatever the zone) `"SeverityText":"INFO","SeverityNumber":9,"Body":"filled 7 @ 101.25",`
     /// `"InstrumentationScope":{"Name":"orders"},"Attributes":{"thread.name":"matcher-1","thread.id":71,`
     /// `"code.file.path":"src/fill.rs","code.line.number":42,"user_id":123}}`
     JsonOtel,
@@ -51,7 +60,8 @@ pub enum Format {
     /// `msg="filled 7 @ 101.25" user_id=123`: every field, under the same rule for its name as in JSON. What is not one
     /// bare word stands in quotes, with JSON's escapes; an `Option` without a value is `null`.
     Logfmt,
-    /// For terminals, coloured wherever it goes: `11:54:34.123 INFO  orders filled 7 @ 101.25 user_id=123`
+    /// For terminals, coloured wherever it goes, the time of day without its offset:
+    /// `11:54:34.123 INFO  orders filled 7 @ 101.25 user_id=123`
     Console,
     /// As a pattern says: see [`Format::pattern`].
     Pattern(Pattern),

@@ -87,6 +87,7 @@ mod tests {
     use crate::lane::ThreadId;
     use crate::level::Level;
     use crate::record::{HEADER, Kind, meta};
+    use crate::zone::Zone;
 
     /// Whatever stands in a record, it is one line, which drives no terminal, and stays in its room.
     #[test]
@@ -131,7 +132,15 @@ mod tests {
             let formats = [Format::Text, Format::Json, Format::Logfmt, Format::Console];
             let format = formats[random() as usize % 4];
             let shared = random() % 8 == 0;
-            crate::format::record(&mut LineCache::new(), &mut out, format, &head, statement, &record, shared);
+            crate::format::record(
+                &mut LineCache::new(Zone::UTC),
+                &mut out,
+                format,
+                &head,
+                statement,
+                &record,
+                shared,
+            );
             let text = core::str::from_utf8(out.bytes()).expect("it is UTF-8");
             let line = text.strip_suffix('\n').expect("it ends");
             // The console's colours are its own.

@@ -13,7 +13,7 @@ pub(crate) struct Glance<'a> {
 }
 
 pub(crate) fn glance(format: Format, line: &str) -> Glance<'_> {
-    let time_at = |at: usize| line.get(at..at + timestamp::TIMESTAMP_BYTES).and_then(timestamp::parse);
+    let time_at = |at: usize| line.get(at..).and_then(timestamp::parse);
     // A quote within a string has a backslash before it, so that no value looks like a key.
     let string = |key: &str| {
         let (_, rest) = line.split_once(key)?;
@@ -59,6 +59,7 @@ mod tests {
     use crate::format::{LineCache, LineHead, Out, notice};
     use crate::lane::ThreadId;
     use crate::level::Level;
+    use crate::zone::Zone;
 
     #[test]
     fn a_line_says_its_time_its_thread_and_whose_it_is() {
@@ -77,7 +78,7 @@ mod tests {
                     LineHead { ns, level: Level::Info, target, location, thread: named(thread.as_bytes()) };
                 let mut room = [0; 1024];
                 let mut out = Out::new(&mut room);
-                notice(&mut LineCache::new(), &mut out, format, &head, &|words| {
+                notice(&mut LineCache::new(Zone::UTC), &mut out, format, &head, &|words| {
                     words.push_str(r#"m","logger":"kakashi","thread":"kakashi-writer" logger=kakashi thread=kakashi-writer"#);
                 });
                 let line = core::str::from_utf8(out.bytes()).unwrap_or_default();

@@ -6,8 +6,8 @@
 //! message's text looks like a field cannot be told from one, unless the statement's fields are known: these are read
 //! from the line's end.
 //!
-//! The other formats (`choice.rs`) are `json`, `logfmt`, `console` and the user's `pattern`, which write what is `said`
-//! piece by piece; rows and plans are of text.
+//! Its time is that of the sink's zone, and so in the other formats (`choice.rs`). These are `json`, `logfmt`, `console` and
+//! the user's `pattern`, which write what is `said` piece by piece; rows and plans are of text.
 
 mod choice;
 mod console;
@@ -33,7 +33,9 @@ use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
 use crate::record::{MAX_VALUES, Record, Value};
+use crate::zone::Zone;
 pub use choice::Format;
+pub(crate) use choice::Look;
 pub(crate) use escape::JSON_EXPANSION;
 use escape::{MAX_EXPANSION, push_escaped, push_name, push_quoted};
 pub(crate) use foreign::head_of;
@@ -63,8 +65,17 @@ pub(crate) struct LineCache {
 }
 
 impl LineCache {
-    pub(crate) fn new() -> Self {
-        LineCache { time: Timestamp::new() }
+    /// For lines whose times are of `zone`.
+    pub(crate) fn new(zone: Zone) -> Self {
+        LineCache { time: Timestamp::new(zone) }
+    }
+
+    /// The same for lines of `zone`.
+    pub(crate) fn in_zone(&mut self, zone: Zone) -> &mut Self {
+        if self.time.zone() != zone {
+            *self = LineCache::new(zone);
+        }
+        self
     }
 }
 
@@ -145,7 +156,7 @@ pub(crate) fn notice(
     head: &LineHead<'_>,
     message: &dyn Fn(&mut Words<'_, '_>),
 ) {
-    push_line(cache, out, format, head, &Said::Own(message));
+    push_line(cache, out, format, head, &Said::Own(cache.time.zone(), message));
 }
 
 fn push_line(cache: &mut LineCache, out: &mut Out<'_>, format: Format, head: &LineHead<'_>, said: &Said<'_>) {
@@ -165,10 +176,10 @@ fn push_line(cache: &mut LineCache, out: &mut Out<'_>, format: Format, head: &Li
 }
 
 /// The line that tells a sink what it missed while it was suspended.
-pub(crate) fn missed_line(out: &mut Out<'_>, format: Format, ns: i64, missed: u64) {
+pub(crate) fn missed_line(cache: &mut LineCache, out: &mut Out<'_>, format: Format, ns: i64, missed: u64) {
     let head =
         LineHead { ns, level: Level::Warn, target: "kakashi", location: None, thread: writer_thread() };
-    notice(&mut LineCache::new(), out, format, &head, &|words| {
+    notice(cache, out, format, &head, &|words| {
         words.push_str("this sink missed ");
         words.push_u64(missed);
         words.push_str(if missed == 1 { " record" } else { " records" });
@@ -182,18 +193,20 @@ pub(crate) fn writer_thread() -> ThreadId {
 }
 
 /// A moment as text, as it stands in a line.
-pub(crate) fn time(ns: i64) -> String {
+pub(crate) fn time(zone: Zone, ns: i64) -> String {
     let mut text = [0; timestamp::TIMESTAMP_BYTES];
-    push_time(&mut Out::new(&mut text), ns);
-    String::from_utf8_lossy(&text).into_owned()
+    let mut out = Out::new(&mut text);
+    push_time(&mut out, zone, ns);
+    let len = out.len();
+    String::from_utf8_lossy(&text[..len]).into_owned()
 }
 
 #[cfg(feature = "fuzzing")]
 pub(crate) use timestamp::parse as parse_time;
 
 /// A moment as it stands in a line.
-fn push_time(out: &mut Out<'_>, ns: i64) {
-    Timestamp::new().push(out, ns);
+fn push_time(out: &mut Out<'_>, zone: Zone, ns: i64) {
+    Timestamp::new(zone).push(out, ns);
 }
 
 #[inline]

@@ -315,6 +315,7 @@ mod tests {
     use crate::lane::ThreadId;
     use crate::level::Level;
     use crate::record::{HEADER, meta, metas};
+    use crate::zone::Zone;
 
     /// The longest texts that a plan takes, the longest numbers, the shortest records: in any room, a line stays
     /// in it, and is what it is where there is room enough, or its beginning.
@@ -349,7 +350,7 @@ mod tests {
                 bytes.extend_from_slice(&(-1.234_567_890_123_456_7e-5_f64).to_bits().to_le_bytes());
             }
             let record = Record::new(&bytes);
-            let (mut plans, mut cache) = (Plans::new(), LineCache::new());
+            let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
             let mut line = |room: usize| {
                 const GUARD: [u8; 512] = [0xA5; 512];
                 let mut memory = [vec![0; room], GUARD.to_vec()].concat();

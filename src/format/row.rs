@@ -8,7 +8,7 @@
 use super::LineCache;
 use super::out::Out;
 use super::plan::{Plan, Plans};
-use super::timestamp::TIMESTAMP_BYTES;
+use super::timestamp::Parts;
 use crate::clock::Shown;
 use crate::level::LevelFilter;
 use crate::record::word;
@@ -53,6 +53,7 @@ impl Plans {
         shown: &mut Shown,
     ) -> Gone {
         let Some(plans) = self.all() else { return Gone::default() };
+        let time_len = cache.time.len();
         let mut pen = out.here();
         // What is left of the output when it is full.
         let least = out.remaining().saturating_sub(row.full.saturating_sub(out.len()));
@@ -80,12 +81,13 @@ impl Plans {
             if row.wanted.allows(plan.level) {
                 // SAFETY: there is room for a line, and the plan takes the record.
                 unsafe {
-                    let (second, [millis, micros, nanos]) = cache.time.parts(ns);
+                    let Parts { second, threes: [millis, micros, nanos], end } = cache.time.parts(ns);
                     pen.put(0, *second);
                     pen.put(20, millis);
                     pen.put(23, micros);
                     pen.put(26, nanos);
-                    pen = plan.line(out, pen.moved(TIMESTAMP_BYTES), record);
+                    pen.put(29, end);
+                    pen = plan.line(out, pen.moved(time_len), record);
                 }
             }
             records += 1;
@@ -125,6 +127,7 @@ mod tests {
     use crate::lane::ThreadId;
     use crate::level::Level;
     use crate::record::{Kind, Record, meta};
+    use crate::zone::Zone;
 
     const RECORDS: u64 = 12;
     const SLOT: usize = 64;
@@ -170,7 +173,7 @@ mod tests {
         let anchor = Anchor::new();
         let first = clock::now();
         let frames = frames(first);
-        let (mut plans, mut cache) = (Plans::new(), LineCache::new());
+        let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
         let mut shown = anchor.row(first).expect("it is not late");
         let mut ends = vec![0];
         let mut whole = vec![0; 4096];
@@ -239,7 +242,7 @@ mod tests {
             bytes.resize(4 * SLOT, 0);
             bytes
         };
-        let (mut plans, mut cache) = (Plans::new(), LineCache::new());
+        let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
         let mut memory = vec![0; 8192];
         let mut out = Out::new(&mut memory);
         plans.record(&mut cache, &mut out, 0, &WIDE, &Record::new(&record(4)), head);

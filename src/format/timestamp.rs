@@ -1,44 +1,54 @@
-//! Nanoseconds since 1970 as RFC 3339 text in UTC, `2026-11-23T11:54:34.123456789Z`.
+//! Nanoseconds since 1970 as RFC 3339 text, `2026-11-23T11:54:34.123456789Z`, or in a zone's time,
+//! `2026-11-23T12:54:34.123456789+01:00`.
 //!
 //! Decision: the last second's text is kept, whole and without further steps. Within a second a
 //! subtraction and a comparison find that nine digits are all there is to do; the calendar comes
-//! once per second, and costs little more.
+//! once per second, and costs little more. So does the zone: clocks are changed between two seconds.
 
 #![forbid(unsafe_code)]
 
 use crate::calendar::{civil_from_days, days_from_civil};
 use crate::format::out::Out;
+use crate::zone::Zone;
 
-/// Bytes of a timestamp. An `i64` of nanoseconds ends in 2262: the year always has four digits.
-pub(crate) const TIMESTAMP_BYTES: usize = 30;
+/// Bytes of a timestamp before the offset. An `i64` of nanoseconds ends in 2262: the year always has four digits.
+const NAIVE_BYTES: usize = 29;
+/// Bytes of a timestamp at most: with an offset in numbers.
+pub(crate) const TIMESTAMP_BYTES: usize = NAIVE_BYTES + 6;
 
 const SECOND: i64 = 1_000_000_000;
 
-/// The time that a text says, in ns since 1970; `None` when it is none of ours.
+/// The time with which a text begins, in ns since 1970; `None` when it is none of ours.
 pub(crate) fn parse(text: &str) -> Option<i64> {
     let field = |at: core::ops::Range<usize>| {
         let digits = text.get(at)?;
         digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse::<i64>().ok())?
     };
-    let marks = [(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.'), (29, b'Z')];
-    if !marks.iter().all(|&(at, mark)| text.as_bytes().get(at) == Some(&mark)) {
+    let is_at = |&(at, mark): &(usize, u8)| text.as_bytes().get(at) == Some(&mark);
+    if ![(4, b'-'), (7, b'-'), (10, b'T'), (13, b':'), (16, b':'), (19, b'.')].iter().all(is_at) {
         return None;
     }
+    let offset = match text.as_bytes().get(NAIVE_BYTES)? {
+        b'Z' => 0,
+        b'+' if is_at(&(32, b':')) => field(30..32)? * 60 + field(33..35)?,
+        b'-' if is_at(&(32, b':')) => -(field(30..32)? * 60 + field(33..35)?),
+        _ => return None,
+    };
     let (year, month, day) = (field(0..4)?, field(5..7)?, field(8..10)?);
     let (hour, minute, second, nanos) = (field(11..13)?, field(14..16)?, field(17..19)?, field(20..29)?);
-    let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute) * 60 + second;
+    let seconds = ((days_from_civil(year, month, day) * 24 + hour) * 60 + minute - offset) * 60 + second;
     // The second of the earliest time begins before an `i64` does.
     i64::try_from(i128::from(seconds) * i128::from(SECOND) + i128::from(nanos)).ok()
 }
 
-/// The numbers below 1000 with three digits, and a `Z` behind.
+/// The numbers below 1000 with three digits, and a byte behind over which the next ones go.
 ///
 /// Decision: for nine digits, three look-ups in 4 KiB take 20 instructions less than digits made in a register.
 static THREES: [[u8; 4]; 1024] = {
-    let mut threes = [*b"000Z"; 1024];
+    let mut threes = [*b"0000"; 1024];
     let mut at = 0;
     while at < 1000 {
-        threes[at] = [b'0' + (at / 100) as u8, b'0' + (at / 10 % 10) as u8, b'0' + (at % 10) as u8, b'Z'];
+        threes[at] = [b'0' + (at / 100) as u8, b'0' + (at / 10 % 10) as u8, b'0' + (at % 10) as u8, b'0'];
         at += 1;
     }
     threes
@@ -46,45 +56,68 @@ static THREES: [[u8; 4]; 1024] = {
 
 /// Writes timestamps, fast while the second stays the same.
 pub(crate) struct Timestamp {
+    zone: Zone,
     /// The second in `text`, in nanoseconds since 1970. The earliest one may begin before
     /// `i64::MIN`: modulo 2^64.
     start: i64,
     /// `2026-11-23T11:54:34.`
     text: [u8; 20],
+    /// What stands behind the nanoseconds: `Z`, or `+01:00`.
+    end: [u8; 8],
+}
+
+/// A timestamp, for who writes its parts where they belong. Behind each three digits is a byte over which the next part
+/// goes, and behind the end are more.
+pub(crate) struct Parts<'a> {
+    pub(crate) second: &'a [u8; 20],
+    pub(crate) threes: [[u8; 4]; 3],
+    pub(crate) end: [u8; 8],
 }
 
 impl Timestamp {
-    pub(crate) const fn new() -> Self {
-        Self { start: 0, text: *b"1970-01-01T00:00:00." }
+    pub(crate) fn new(zone: Zone) -> Self {
+        let mut new = Timestamp { zone, start: 0, text: [0; 20], end: *b"Z       " };
+        new.turn(0);
+        new
+    }
+
+    pub(crate) fn zone(&self) -> Zone {
+        self.zone
+    }
+
+    /// Bytes of each timestamp.
+    pub(crate) fn len(&self) -> usize {
+        if self.zone == Zone::UTC { NAIVE_BYTES + 1 } else { TIMESTAMP_BYTES }
     }
 
     /// Appends the time `unix_ns` nanoseconds after 1970, or, if negative, before.
     pub(crate) fn push(&mut self, out: &mut Out, unix_ns: i64) {
-        let (second, [millis, micros, nanos]) = self.parts(unix_ns);
+        let end_bytes = self.len() - NAIVE_BYTES;
+        let Parts { second, threes: [millis, micros, nanos], end } = self.parts(unix_ns);
         out.push(second);
         out.push(&millis[..3]);
         out.push(&micros[..3]);
-        out.push(&nanos);
+        out.push(&nanos[..3]);
+        out.push(&end[..end_bytes]);
     }
 
     /// Appends the time of day to the millisecond, `11:54:34.123`.
     pub(super) fn push_clock(&mut self, out: &mut Out, unix_ns: i64) {
-        let (second, [millis, ..]) = self.parts(unix_ns);
+        let Parts { second, threes: [millis, ..], .. } = self.parts(unix_ns);
         out.push(&second[11..]);
         out.push(&millis[..3]);
     }
 
-    /// The same in parts, for who writes them where they belong: the text of the second, then three times three digits
-    /// with a `Z` behind, over which the next ones go.
     #[inline(always)]
-    pub(crate) fn parts(&mut self, unix_ns: i64) -> (&[u8; 20], [[u8; 4]; 3]) {
+    pub(crate) fn parts(&mut self, unix_ns: i64) -> Parts<'_> {
         let mut nanos = unix_ns.wrapping_sub(self.start) as u64;
         if nanos >= SECOND as u64 {
             nanos = self.turn(unix_ns);
         }
         let nanos = nanos as u32;
         let (millis, below) = (nanos / 1_000_000, nanos % 1_000_000);
-        (&self.text, [millis, below / 1_000, below % 1_000].map(|three| THREES[three as usize & 1023]))
+        let threes = [millis, below / 1_000, below % 1_000].map(|three| THREES[three as usize & 1023]);
+        Parts { second: &self.text, threes, end: self.end }
     }
 
     /// Goes to the second of `unix_ns`; returns the nanoseconds within it.
@@ -93,8 +126,10 @@ impl Timestamp {
     fn turn(&mut self, unix_ns: i64) -> u64 {
         let (seconds, nanos) = (unix_ns.div_euclid(SECOND), unix_ns.rem_euclid(SECOND));
         self.start = unix_ns.wrapping_sub(nanos);
-        let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
-        let second = seconds.rem_euclid(86_400) as u32;
+        let offset = self.zone.offset(seconds);
+        let local = seconds + offset;
+        let (year, month, day) = civil_from_days(local.div_euclid(86_400));
+        let second = local.rem_euclid(86_400) as u32;
         let mut out = Out::new(&mut self.text);
         for (number, width, end) in [
             (year, 4, b'-'),
@@ -106,6 +141,13 @@ impl Timestamp {
         ] {
             out.push_padded(number.into(), width);
             out.push_byte(end);
+        }
+        if self.zone != Zone::UTC {
+            let mut out = Out::new(&mut self.end);
+            out.push_byte(if offset < 0 { b'-' } else { b'+' });
+            out.push_padded(offset.unsigned_abs() / 3_600, 2);
+            out.push_byte(b':');
+            out.push_padded(offset.unsigned_abs() / 60 % 60, 2);
         }
         nanos as u64
     }
@@ -120,8 +162,12 @@ mod tests {
         let mut buf = [0; TIMESTAMP_BYTES];
         let mut out = Out::new(&mut buf);
         timestamp.push(&mut out, unix_ns);
-        assert_eq!((out.len(), out.overflowed()), (TIMESTAMP_BYTES, false));
-        String::from_utf8(buf.to_vec()).unwrap()
+        assert_eq!((out.len(), out.overflowed()), (timestamp.len(), false));
+        String::from_utf8(out.bytes().to_vec()).unwrap()
+    }
+
+    fn utc() -> Timestamp {
+        Timestamp::new(Zone::UTC)
     }
 
     fn is_leap(year: i64) -> bool {
@@ -176,14 +222,34 @@ mod tests {
             (i64::MIN, "1677-09-21T00:12:43.145224192Z"),
             (i64::MIN + 145_224_192, "1677-09-21T00:12:43.290448384Z"),
         ] {
-            assert_eq!(text(&mut Timestamp::new(), unix_ns), expected);
+            assert_eq!(text(&mut utc(), unix_ns), expected);
             assert_eq!(super::parse(expected), Some(unix_ns));
+        }
+    }
+
+    /// An hour behind until 1970-01-01T01:00:00Z, then 5:45 before.
+    #[test]
+    fn a_zones_time_has_its_offset() {
+        let zone = Zone::noted(&[(-60_i16 as u16).into(), 3600 << 16 | 345]);
+        let mut timestamp = Timestamp::new(zone);
+        for (unix_ns, expected) in [
+            (i64::MIN, "1677-09-20T23:12:43.145224192-01:00"),
+            (0, "1969-12-31T23:00:00.000000000-01:00"),
+            (3600 * SECOND - 1, "1969-12-31T23:59:59.999999999-01:00"),
+            (3600 * SECOND, "1970-01-01T06:45:00.000000000+05:45"),
+            (i64::MAX, "2262-04-12T05:32:16.854775807+05:45"),
+        ] {
+            assert_eq!(text(&mut timestamp, unix_ns), expected);
+            assert_eq!(super::parse(&format!("{expected} and more")), Some(unix_ns));
+        }
+        for none in ["1970-01-01T06:45:00.000000000+0545", "1970-01-01T06:45:00.000000000", "+05:45"] {
+            assert_eq!(super::parse(none), None);
         }
     }
 
     #[test]
     fn every_day_has_its_date() {
-        let mut timestamp = Timestamp::new();
+        let mut timestamp = utc();
         let days = i64::MAX / SECOND / 86_400;
         for day in -days..=days {
             let unix_ns = day * 86_400 * SECOND;
@@ -193,10 +259,10 @@ mod tests {
 
     #[test]
     fn what_is_cut_is_a_prefix() {
-        for room in 0..TIMESTAMP_BYTES {
+        for room in 0..=NAIVE_BYTES {
             let mut buf = vec![0; room];
             let mut out = Out::new(&mut buf);
-            Timestamp::new().push(&mut out, 0);
+            utc().push(&mut out, 0);
             assert!(out.overflowed());
             assert_eq!(out.bytes(), &b"1970-01-01T00:00:00.000000000Z"[..room]);
         }
@@ -210,11 +276,32 @@ mod tests {
             start: i64,
             steps in prop::collection::vec(prop_oneof![-3 * SECOND..3 * SECOND, any::<i64>()], 1..20),
         ) {
-            let mut timestamp = Timestamp::new();
+            let mut timestamp = utc();
             let mut unix_ns = start;
             for step in steps {
                 prop_assert_eq!(parse(&text(&mut timestamp, unix_ns)), unix_ns.into());
                 unix_ns = unix_ns.wrapping_add(step);
+            }
+        }
+    }
+
+    #[cfg(feature = "zones")]
+    proptest! {
+        #[test]
+        fn a_zones_time_is_that_of_the_rules(
+            (found, zone, second) in crate::zone::named::tests::zone_and_moment(),
+            nanos in 0..SECOND,
+        ) {
+            let unix_ns = second * SECOND + nanos;
+            let shown = text(&mut Timestamp::new(zone), unix_ns);
+            prop_assert_eq!(super::parse(&shown), Some(unix_ns));
+            let moment = jiff::Timestamp::from_nanosecond(unix_ns.into()).expect("it is a time").to_zoned_datetime(found);
+            // No offset has had seconds since 1972.
+            prop_assume!(moment.offset().seconds() % 60 == 0);
+            if zone == Zone::UTC {
+                prop_assert_eq!(shown, moment.strftime("%Y-%m-%dT%H:%M:%S.%9fZ").to_string());
+            } else {
+                prop_assert_eq!(shown, moment.strftime("%Y-%m-%dT%H:%M:%S.%9f%:z").to_string());
             }
         }
     }

@@ -8,6 +8,7 @@ use crate::callsite::Callsite;
 use crate::format::{self, Format, LineCache, LineHead, Out};
 use crate::lane::ThreadId;
 use crate::record::{Kind, Record};
+use crate::zone::Zone;
 
 /// A JSON value.
 #[derive(Debug, PartialEq)]
@@ -167,7 +168,7 @@ fn render(room: usize, format: Format, callsite: &Callsite, bytes: &[u8], shared
         thread,
     };
     let mut out = Out::new(&mut buffer[..room]);
-    let cache = &mut LineCache::new();
+    let cache = &mut LineCache::new(Zone::UTC);
     format::record(cache, &mut out, format, &head, callsite.statement(), &record, shared);
     let len = out.len();
     assert_eq!(buffer[room..], GUARD, "a line stays in its room");

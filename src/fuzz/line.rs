@@ -8,6 +8,7 @@ use crate::format::{self, LineCache, LineHead, Out, Plans};
 use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::record::{HEADER, Kind, Record, meta, metas};
+use crate::zone::Zone;
 
 const LEVELS: [Level; 5] = [Level::Error, Level::Warn, Level::Info, Level::Debug, Level::Trace];
 
@@ -207,12 +208,20 @@ fn shown(callsite: &Callsite, bytes: &[u8], head: &LineHead<'_>) -> String {
     let names = statement.fields.iter().map(|field| field.name.len());
     buffer.resize(buffer.len() + 4 * (text + literals.sum::<usize>() + names.sum::<usize>()), 0);
     let render = |out: &mut Out<'_>| {
-        format::record(&mut LineCache::new(), out, format::Format::Text, head, statement, &record, false);
+        format::record(
+            &mut LineCache::new(Zone::UTC),
+            out,
+            format::Format::Text,
+            head,
+            statement,
+            &record,
+            false,
+        );
         out.len()
     };
     let len = render(&mut Out::new(&mut buffer));
     let line = String::from_utf8(buffer[..len].to_vec()).expect("a line is UTF-8");
-    let (mut plans, mut cache) = (Plans::new(), LineCache::new());
+    let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
     // Twice: the first line makes the plan.
     for _ in 0..2 {
         let mut out = Out::new(&mut buffer);

@@ -8,6 +8,7 @@ use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
 use crate::record::{HEADER, Kind, MAX_VALUES, PLAIN, PREFORMATTED, Record, SHARED_HEADER, meta, metas};
+use crate::zone::Zone;
 
 const fn field(name: &'static str, value: u8, in_message: bool) -> Field<'static> {
     Field { name, value, in_message }
@@ -71,7 +72,7 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
     };
     let mut out = Out::new(&mut buffer[..room]);
     format::record(
-        &mut LineCache::new(),
+        &mut LineCache::new(Zone::UTC),
         &mut out,
         format::Format::Text,
         &head,
@@ -84,7 +85,7 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
     buffer.truncate(len);
     if !shared {
         // Twice: the first line makes the plan.
-        let (mut plans, mut cache, mut planned) = (Plans::new(), LineCache::new(), guarded());
+        let (mut plans, mut cache, mut planned) = (Plans::new(), LineCache::new(Zone::UTC), guarded());
         for _ in 0..2 {
             let mut out = Out::new(&mut planned[..room]);
             plans.record(&mut cache, &mut out, head.ns, callsite, &record, || head.clone());

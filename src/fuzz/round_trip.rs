@@ -24,6 +24,7 @@ use crate::record::{HEADER, Record, SHARED_HEADER, frame_user};
 use crate::ring::overwrite::Overwrite;
 use crate::ring::spsc::Spsc;
 use crate::ring::{Consumer, Frame, ProducerHalf, RingMemory, RingView};
+use crate::zone::Zone;
 use crate::{cold, hot};
 
 /// What `emit!` takes for the crate: everything of it but where a record goes.
@@ -69,7 +70,8 @@ impl<C: ChannelSpec> Lane<C> {
         // SAFETY: the halves are dropped before the ring.
         let lent = unsafe { ring.get() };
         let (producer, consumer) = (lent.producer(), lent.consumer());
-        let (plans, cache, room, waiting) = (Plans::new(), LineCache::new(), Vec::new(), VecDeque::new());
+        let (plans, cache, room, waiting) =
+            (Plans::new(), LineCache::new(Zone::UTC), Vec::new(), VecDeque::new());
         Lane { producer, consumer, plans, cache, shared, room, waiting, _ring: ring }
     }
 

@@ -17,8 +17,9 @@ pub use memory::MemorySink;
 pub use retry::Retry;
 pub use rotation::{Period, Retention, Rotation};
 
-use crate::format::Format;
+use crate::format::{Format, Look};
 use crate::level::LevelFilter;
+use crate::zone::Zone;
 
 /// What tells two sinks on the same file: compared by `start()`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -151,7 +152,7 @@ pub(crate) fn is_permanent(error: &io::Error) -> bool {
 pub(crate) struct Target<'a> {
     pub(crate) sink: &'a mut dyn Sink,
     pub(crate) level: LevelFilter,
-    pub(crate) format: Format,
+    pub(crate) look: Look,
     pub(crate) name: &'a str,
 }
 
@@ -168,12 +169,14 @@ pub struct SinkOptions {
     pub level: LevelFilter,
     /// How its lines look.
     pub format: Format,
+    /// The zone of their times.
+    pub zone: Zone,
 }
 
 impl Default for SinkOptions {
-    /// Every record, as text.
+    /// Every record, as text, in UTC.
     fn default() -> Self {
-        SinkOptions { level: LevelFilter::Trace, format: Format::Text }
+        SinkOptions { level: LevelFilter::Trace, format: Format::Text, zone: Zone::UTC }
     }
 }
 
@@ -190,6 +193,17 @@ impl SinkOptions {
     pub fn format(mut self, format: Format) -> Self {
         self.format = format;
         self
+    }
+
+    /// Sets the zone of their times.
+    #[must_use]
+    pub fn zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
+    }
+
+    pub(crate) fn look(&self) -> Look {
+        Look { format: self.format, zone: self.zone }
     }
 }
 

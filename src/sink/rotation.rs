@@ -2,7 +2,8 @@
 //!
 //! An old file is called as the log is, with the moment at which it was closed behind:
 //! `app.log.2026-11-25T19-22-01.123456Z`, to the microsecond, and `.gz` behind that when it is compressed. So the names
-//! stand in the order of time, and tell the log's files from all others.
+//! stand in the order of time, and tell the log's files from all others. They are UTC whatever the zone by which the log
+//! is rotated: in an hour that a zone's clock shows twice, names by it would go back.
 #![forbid(unsafe_code)]
 
 use std::ffi::{OsStr, OsString};
@@ -12,6 +13,7 @@ use std::time::Duration;
 use std::{fs, io};
 
 use crate::calendar::{civil_from_days, days_from_civil};
+use crate::zone::Zone;
 
 const SECOND: i64 = 1_000_000_000;
 const MICROS: i64 = 1_000_000;
@@ -33,7 +35,8 @@ pub enum Period {
     Month,
 }
 
-/// When a [`FileSink`](crate::FileSink) goes on in a new file: by size, by time, or by what comes first. Time is UTC.
+/// When a [`FileSink`](crate::FileSink) goes on in a new file: by size, by time, or by what comes first. Time is UTC, or that
+/// of a [zone](Rotation::in_zone).
 ///
 /// ```
 /// use kakashi::{Period, Rotation};
@@ -43,17 +46,18 @@ pub enum Period {
 pub struct Rotation {
     bytes: u64,
     period: Option<Period>,
+    zone: Zone,
 }
 
 impl Rotation {
     /// Before the line with which the file would become longer than `bytes`. A line that is longer has a file of its own.
     pub fn bytes(bytes: u64) -> Self {
-        Rotation { bytes, period: None }
+        Rotation { bytes, period: None, zone: Zone::UTC }
     }
 
     /// Before the first line that is written in a new period.
     pub fn every(period: Period) -> Self {
-        Rotation { bytes: u64::MAX, period: Some(period) }
+        Rotation { bytes: u64::MAX, period: Some(period), zone: Zone::UTC }
     }
 
     /// As [`Rotation::bytes`], too.
@@ -63,28 +67,56 @@ impl Rotation {
         self
     }
 
+    /// The zone by whose clock periods begin. A day in which that clock is set has 23 or 25 hours, or what it comes to;
+    /// an hour or a minute in which it is set ends there, so that the hour that a clock shows twice has two files. The
+    /// names of old files are UTC, as always.
+    #[must_use]
+    pub fn in_zone(mut self, zone: Zone) -> Self {
+        self.zone = zone;
+        self
+    }
+
     pub(super) fn most_bytes(&self) -> u64 {
         self.bytes
     }
 
     /// The end of the period in which `ns` (since 1970) lies.
     pub(super) fn ends(&self, ns: i64) -> i64 {
-        let second = ns.div_euclid(SECOND);
+        let Some(period) = self.period else { return i64::MAX };
+        let mut second = ns.div_euclid(SECOND);
+        let border = period.border(second + self.zone.offset(second));
+        let end = loop {
+            let end = border - self.zone.offset(second);
+            let Some(set) = self.zone.next_change(second).filter(|&set| set <= end) else { break end };
+            if period.ends_when_set() || set + self.zone.offset(set) >= border {
+                break set;
+            }
+            second = set;
+        };
+        end.saturating_mul(SECOND)
+    }
+}
+
+impl Period {
+    /// What the clock shows at the end of the period in which it shows `second`, both in seconds since 1970.
+    fn border(self, second: i64) -> i64 {
         let day = second.div_euclid(DAY);
-        let end = match self.period {
-            None => return i64::MAX,
-            Some(Period::Minute) => (second.div_euclid(60) + 1) * 60,
-            Some(Period::Hour) => (second.div_euclid(3600) + 1) * 3600,
-            Some(Period::Day) => (day + 1) * DAY,
+        match self {
+            Period::Minute => (second.div_euclid(60) + 1) * 60,
+            Period::Hour => (second.div_euclid(3600) + 1) * 3600,
+            Period::Day => (day + 1) * DAY,
             // 1970 began on a Thursday.
-            Some(Period::Week) => ((day + 3).div_euclid(7) * 7 + 4) * DAY,
-            Some(Period::Month) => {
+            Period::Week => ((day + 3).div_euclid(7) * 7 + 4) * DAY,
+            Period::Month => {
                 let (year, month, _) = civil_from_days(day);
                 let (year, month) = if month == 12 { (year + 1, 1) } else { (year, month + 1) };
                 days_from_civil(year.into(), month.into(), 1) * DAY
             }
-        };
-        end.saturating_mul(SECOND)
+        }
+    }
+
+    fn ends_when_set(self) -> bool {
+        matches!(self, Period::Minute | Period::Hour)
     }
 }
 
@@ -256,6 +288,56 @@ mod tests {
                 prop_assert!(end > ns);
                 prop_assert_eq!(rotation.ends(end - 1), end);
                 prop_assert!(rotation.ends(end) > end);
+            }
+        }
+
+        /// An hour behind UTC, and 5:45 before it from 1970-01-02T00:30Z on, when the clock goes from 23:30 to 06:15.
+        #[test]
+        fn before_and_behind_a_table_its_first_and_last_offsets_hold(day in 10..50_000_i64, second in 0..DAY) {
+            let zone = Zone::noted(&[(-60_i16 as u16).into(), (DAY as u64 + 1800) << 16 | 345]);
+            let ends = |period, second| Rotation::every(period).in_zone(zone).ends(second * SECOND) / SECOND;
+            prop_assert_eq!(ends(Period::Day, -day * DAY + 3600 + second), (1 - day) * DAY + 3600);
+            prop_assert_eq!(ends(Period::Day, day * DAY - 20_700 + second), (day + 1) * DAY - 20_700);
+            prop_assert_eq!(ends(Period::Day, DAY), DAY + 1800);
+            prop_assert_eq!(ends(Period::Hour, DAY), DAY + 1800);
+            prop_assert_eq!(ends(Period::Hour, DAY + 1800), DAY + 1800 + 45 * 60);
+        }
+
+        #[cfg(feature = "zones")]
+        #[test]
+        fn a_zones_periods_end_where_its_clock_says(
+            (found, zone, second) in crate::zone::named::tests::zone_and_moment(),
+        ) {
+            use jiff::{Timestamp, ZonedDateTime, civil::Weekday};
+
+            let end = |period| Rotation::every(period).in_zone(zone).ends(second * SECOND) / SECOND;
+            let now = Timestamp::from_second(second).expect("it is a time").to_zoned_datetime(found.clone());
+            // Since 1972.
+            prop_assume!(now.offset().seconds() % 60 == 0);
+            let date = now.date();
+            let month = date.first_of_month().saturating_add(jiff::Span::new().months(1));
+            let next = [
+                (Period::Day, date.tomorrow()),
+                (Period::Week, date.nth_weekday(1, Weekday::Monday)),
+                (Period::Month, Ok(month)),
+            ];
+            for (period, begin) in next {
+                // A day that is left out begins with the next one.
+                let noon = begin.expect("it is a day").at(12, 0, 0, 0).to_zoned_datetime(found.clone());
+                let begin = noon.and_then(|noon| noon.start_of_day()).expect("it is a day");
+                // A clock that was set back over midnight shows the end of a day twice.
+                if begin > now {
+                    prop_assert_eq!(end(period), begin.timestamp().as_second(), "{:?} at {}", period, now);
+                }
+                prop_assert!(end(period) > second);
+            }
+            let is_set = |at: &Timestamp| found.to_offset(*at) != found.to_offset(*at - jiff::SignedDuration::from_secs(1));
+            let set = found.following(now.timestamp()).map(|change| change.timestamp()).find(is_set);
+            for (period, seconds) in [(Period::Minute, 60), (Period::Hour, 3600)] {
+                let shown = |now: &ZonedDateTime| i64::from(now.minute()) * 60 + i64::from(now.second());
+                let border = second + seconds - shown(&now) % seconds;
+                let expected = set.map_or(border, |set| border.min(set.as_second()));
+                prop_assert_eq!(end(period), expected, "{:?} at {}", period, now);
             }
         }
 

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 use super::outlet::{Life, Outlet, panic_error};
 use super::tenure;
 use crate::error::{BackendError, Failure};
-use crate::format::{Format, Out};
-use crate::journal::MAX_SINKS;
+use crate::format::{Format, LineCache, Out};
+use crate::journal::{LookNote, MAX_SINKS};
 use crate::level::{Level, LevelFilter};
 use crate::region;
 use crate::sink::{Retry, SinkOptions, reopens};
@@ -91,8 +91,9 @@ impl Outlets {
             outlet.staging = unsafe { region::staging(at) };
             outlet.entry = region::sink_entry(at);
             if let Some(entry) = outlet.entry {
-                let SinkOptions { level, format } = outlet.options;
-                entry.note_format(format.code(), format.pattern_text().as_bytes());
+                let SinkOptions { level, format, zone } = outlet.options;
+                let pattern = format.pattern_text().as_bytes();
+                entry.note_look(LookNote { format: format.code(), pattern, zone: zone.changes() });
                 entry.open(level as u32, outlet.name.as_bytes());
                 outlet.note_place();
             }
@@ -166,12 +167,14 @@ impl Outlets {
             .unwrap_or(self.records as usize)
     }
 
-    /// The only sink's room, and the records that it wants; `None` when there are several, it is not alive, or its lines
-    /// are no text.
+    /// The records that the only sink wants, what it keeps from line to line, and its room; `None` when there are several,
+    /// it is not alive, or its lines are no text.
     #[inline]
-    pub(crate) fn only(&mut self) -> Option<(LevelFilter, Out<'_>)> {
+    pub(crate) fn only(&mut self) -> Option<(LevelFilter, &mut LineCache, Out<'_>)> {
         match &mut *self.all {
-            [only] if only.takes_rows => Some((only.options.level, Out::at(only.staging, only.staged))),
+            [only] if only.takes_rows => {
+                Some((only.options.level, &mut only.line, Out::at(only.staging, only.staged)))
+            }
             _ => None,
         }
     }
@@ -185,15 +188,19 @@ impl Outlets {
         }
     }
 
-    /// Renders a line once per format and stages it for every sink that wants it.
+    /// Renders a line once per format and zone and stages it for every sink that wants it.
     #[inline(always)]
-    pub(crate) fn render(&mut self, level: Level, mut render: impl FnMut(Format, &mut Out<'_>)) {
+    pub(crate) fn render(
+        &mut self,
+        level: Level,
+        mut render: impl FnMut(&mut LineCache, Format, &mut Out<'_>),
+    ) {
         if let [only] = &mut *self.all
             && only.is_live()
         {
             if only.options.level.allows(level) {
                 let mut out = Out::at(only.staging, only.staged);
-                render(only.options.format, &mut out);
+                render(&mut only.line, only.options.format, &mut out);
                 only.staged = out.len();
             }
             return;
@@ -201,7 +208,11 @@ impl Outlets {
         self.render_for_many(level, render);
     }
 
-    fn render_for_many(&mut self, level: Level, mut render: impl FnMut(Format, &mut Out<'_>)) {
+    fn render_for_many(
+        &mut self,
+        level: Level,
+        mut render: impl FnMut(&mut LineCache, Format, &mut Out<'_>),
+    ) {
         // By sink: where the line lies in its staging.
         let mut rendered: [Option<(usize, usize)>; MAX_SINKS] = [None; MAX_SINKS];
         for at in 0..self.all.len() {
@@ -216,16 +227,16 @@ impl Outlets {
                 }
                 continue;
             }
-            let format = outlet.options.format;
+            let look = outlet.options.look();
             let (before, rest) = self.all.split_at_mut(at);
             let Some(outlet) = rest.first_mut() else { return };
             let start = outlet.staged;
             let mut out = Out::at(outlet.staging, start);
             let mut others = before.iter().zip(rendered);
-            let same = others.find(|(other, line)| line.is_some() && other.options.format == format);
+            let same = others.find(|(other, line)| line.is_some() && other.options.look() == look);
             match same {
                 Some((other, Some((from, to)))) => out.push(&other.staging[from..to]),
-                _ => render(format, &mut out),
+                _ => render(&mut outlet.line, look.format, &mut out),
             }
             outlet.staged = out.len();
             rendered[at] = Some((start, outlet.staged));

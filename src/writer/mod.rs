@@ -141,7 +141,6 @@ pub(crate) struct Writer {
     lanes: Lanes,
     anchor: Anchor,
     idle: Idle,
-    line: format::LineCache,
     /// The highest tick that was written.
     newest: u64,
     /// When a round last found a record.
@@ -174,7 +173,6 @@ impl Writer {
             lanes,
             anchor: Anchor::new(),
             idle,
-            line: format::LineCache::new(),
             newest: 0,
             last_record: Instant::now(),
             nap: FIRST_NAP,
@@ -335,11 +333,11 @@ impl Writer {
         while let Some(tick) = cursor.tick_up_to(limit) {
             if cursor.is_plain(told_before)
                 && tick >= newest
-                && let Some((wanted, mut out)) = sinks.only()
+                && let Some((wanted, line, mut out)) = sinks.only()
                 && let Some(mut shown) = self.anchor.row(tick)
             {
                 let (row, plans) = cursor.row(limit, BATCH_BYTES, wanted);
-                let gone = plans.row(&mut self.line, &mut out, row, &mut shown);
+                let gone = plans.row(line, &mut out, row, &mut shown);
                 let staged = out.len();
                 if gone.records != 0 {
                     newest = newest.max(shown.last_tick());
@@ -365,8 +363,7 @@ impl Writer {
                     location: Some((callsite.file(), callsite.line())),
                     thread: if shared { record.thread() } else { *thread },
                 };
-                let cache = &mut self.line;
-                sinks.render(level, |format, out| match (format, shared) {
+                sinks.render(level, |cache, format, out| match (format, shared) {
                     (Format::Text, false) if !record.has_context => {
                         plans.record(cache, out, ns, callsite, &record, head)
                     }

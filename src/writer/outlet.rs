@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::deliver::Config;
 use super::tenure;
 use crate::error::{BackendError, Failure};
-use crate::format::{Format, Out};
+use crate::format::{Format, LineCache, Out};
 use crate::journal::SinkEntry;
 use crate::level::Level;
 use crate::region;
@@ -32,6 +32,7 @@ pub(crate) struct Outlet {
     pub(super) sink: Box<dyn Sink>,
     pub(super) name: String,
     pub(super) options: SinkOptions,
+    pub(super) line: LineCache,
     pub(super) staging: &'static mut [u8],
     /// Its entry in the journal, which says to who comes after us what it has taken.
     pub(super) entry: Option<&'static SinkEntry>,
@@ -56,6 +57,7 @@ impl Outlet {
             sink,
             name,
             options,
+            line: LineCache::new(options.zone),
             staging: &mut [],
             entry: None,
             staged: 0,
@@ -72,8 +74,8 @@ impl Outlet {
 
     /// Its sink, for who has something for it before the writer runs.
     pub(crate) fn target(&mut self) -> Target<'_> {
-        let SinkOptions { level, format } = self.options;
-        Target { sink: &mut *self.sink, level, format, name: &self.name }
+        let (level, look) = (self.options.level, self.options.look());
+        Target { sink: &mut *self.sink, level, look, name: &self.name }
     }
 
     pub(super) fn lives(&mut self, life: Life) {
@@ -230,7 +232,8 @@ impl Outlet {
             return;
         }
         let mut out = Out::at(self.staging, 0);
-        crate::format::missed_line(&mut out, self.options.format, crate::clock::wall_ns(), self.missed);
+        let now = crate::clock::wall_ns();
+        crate::format::missed_line(&mut self.line, &mut out, self.options.format, now, self.missed);
         self.staged = out.len();
         tenure::SINKS[self.at].stage(self.staged);
         self.missed = 0;

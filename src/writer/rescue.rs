@@ -17,13 +17,14 @@ use super::tenure::{self, Taken};
 use crate::callsite::Callsite;
 use crate::channel::{AnyChannel, MAX_RECORD_BYTES, channels, is_default, lane_indices};
 use crate::clock;
-use crate::format::{self, Format, LineCache, LineHead, Out};
+use crate::format::{self, LineCache, LineHead, Look, Out};
 use crate::journal::MAX_SINKS;
 use crate::lane::LaneRef;
 use crate::level::Level;
 use crate::logger;
 use crate::record::Record;
 use crate::region::{self, STAGING_BYTES};
+use crate::zone::Zone;
 
 /// Lines are written when there are so many bytes of them, or so many lines.
 const BATCH_BYTES: usize = 128 * 1024;
@@ -56,8 +57,8 @@ struct Rescue {
     places: Vec<Place>,
     copy: Box<[u64]>,
     text: Box<[u8]>,
-    /// Where each line in `text` ends, its level and its format.
-    lines: Vec<(usize, Level, Format)>,
+    /// Where each line in `text` ends, its level and how it looks.
+    lines: Vec<(usize, Level, Look)>,
 }
 
 static RESCUE: AtomicPtr<Rescue> = AtomicPtr::new(core::ptr::null_mut());
@@ -106,9 +107,9 @@ pub(crate) fn rescue(taken: Taken, cause: &CrashCause) {
         thread: format::writer_thread(),
     };
     let mut used = 0;
-    for format in outputs.formats() {
+    for look in outputs.looks() {
         let mut out = Out::at(&mut rescue.text, used);
-        format::notice(&mut LineCache::new(), &mut out, format, &head, &|words| {
+        format::notice(&mut LineCache::new(look.zone), &mut out, look.format, &head, &|words| {
             cause.push(words);
             words.push_str(if taken.writer { "the writer did not answer; " } else { "no writer ran; " });
             words.push_u64(records);
@@ -116,7 +117,7 @@ pub(crate) fn rescue(taken: Taken, cause: &CrashCause) {
             words.push_str(" written by the crash handler");
         });
         used = out.len();
-        rescue.lines.push((used, Level::Error, format));
+        rescue.lines.push((used, Level::Error, look));
     }
     rescue.flush(&mut outputs);
     region::totals().notices.fetch_add(1, Ordering::Relaxed);
@@ -138,7 +139,7 @@ impl Rescue {
             }
         }
         let (tick, ns) = (clock::now(), clock::wall_ns());
-        let mut cache = LineCache::new();
+        let mut cache = LineCache::new(Zone::UTC);
         let mut records = 0;
         while let Some(oldest) = self.oldest() {
             self.render(oldest, &mut cache, outputs, |record_tick| {
@@ -155,7 +156,7 @@ impl Rescue {
         ticks.min().map(|(_, at)| at)
     }
 
-    /// Renders the next record of a place in each format that is wanted, and writes the lines when there are enough.
+    /// Renders the next record of a place in each look that is wanted, and writes the lines when there are enough.
     fn render(&mut self, at: usize, cache: &mut LineCache, outputs: &mut Outputs, time: impl Fn(u64) -> i64) {
         let Some(place) = self.places.get_mut(at) else { return };
         // SAFETY: as in `look`.
@@ -182,12 +183,13 @@ impl Rescue {
             location: Some((callsite.file(), callsite.line())),
             thread: if shared { record.thread() } else { thread },
         };
-        for format in outputs.formats() {
+        for look in outputs.looks() {
             let used = self.lines.last().map_or(0, |line| line.0);
             let mut out = Out::at(&mut self.text, used);
-            format::record(cache, &mut out, format, &head, callsite.statement(), &record, shared);
+            let cache = cache.in_zone(look.zone);
+            format::record(cache, &mut out, look.format, &head, callsite.statement(), &record, shared);
             let used = out.len();
-            self.lines.push((used, head.level, format));
+            self.lines.push((used, head.level, look));
             if used >= BATCH_BYTES || self.lines.len() >= BATCH_LINES {
                 Self::write(&self.text, &mut self.lines, outputs);
             }
@@ -199,13 +201,13 @@ impl Rescue {
     }
 
     /// Writes the lines to every descriptor that wants them.
-    fn write(text: &[u8], lines: &mut Vec<(usize, Level, Format)>, outputs: &mut Outputs) {
+    fn write(text: &[u8], lines: &mut Vec<(usize, Level, Look)>, outputs: &mut Outputs) {
         for at in 0..tenure::SINKS.len() {
-            let Some(own) = outputs.formats[at] else { continue };
+            let Some(own) = outputs.looks[at] else { continue };
             // As many lines at a time as the sink wants in a row.
             let (mut start, mut end) = (0, 0);
-            for &(line_end, level, format) in &*lines {
-                if !(format == own && tenure::SINKS[at].wants(level)) {
+            for &(line_end, level, look) in &*lines {
+                if !(look == own && tenure::SINKS[at].wants(level)) {
                     outputs.write(at, text.get(start..end).unwrap_or_default());
                     start = line_end;
                 }
@@ -221,7 +223,7 @@ impl Rescue {
 struct Outputs {
     dead: [bool; MAX_SINKS],
     /// Those of the sinks that have a descriptor.
-    formats: [Option<Format>; MAX_SINKS],
+    looks: [Option<Look>; MAX_SINKS],
     deadline: Option<Instant>,
 }
 
@@ -230,13 +232,13 @@ const PIPE_BYTES: usize = 4096;
 
 impl Outputs {
     fn new(deadline: Option<Instant>) -> Self {
-        let formats = tenure::SINKS.each_ref().map(|sink| sink.descriptor().map(|_| sink.format()));
-        Outputs { dead: [false; MAX_SINKS], formats, deadline }
+        let looks = tenure::SINKS.each_ref().map(|sink| sink.descriptor().map(|_| sink.look()));
+        Outputs { dead: [false; MAX_SINKS], looks, deadline }
     }
 
-    /// Each format that any of them has, once.
-    fn formats(&self) -> impl Iterator<Item = Format> + use<> {
-        let all = self.formats;
+    /// Each look that any of them has, once.
+    fn looks(&self) -> impl Iterator<Item = Look> + use<> {
+        let all = self.looks;
         (0..MAX_SINKS).filter_map(move |at| all[at].filter(|_| !all[..at].contains(&all[at])))
     }
 

@@ -4,12 +4,13 @@
 
 use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU8, AtomicU32, AtomicUsize, Ordering};
 
-use crate::format::Format;
+use crate::format::{Format, Look};
 use crate::futex;
 use crate::journal::MAX_SINKS;
 use crate::level::{Level, LevelFilter};
 use crate::ownership::{ABSENT, MOVING, OWN, Ownership, TAKEN, WRITING};
 use crate::sink::SinkOptions;
+use crate::zone::Zone;
 
 pub(crate) use crate::ownership::Taken;
 
@@ -108,6 +109,8 @@ pub(super) struct Noted {
     level: AtomicU8,
     /// A `Format` as a number.
     format: AtomicU32,
+    /// A `Zone` as a number.
+    zone: AtomicU32,
     staging: AtomicPtr<u8>,
     staged: AtomicUsize,
     taken: AtomicUsize,
@@ -120,6 +123,7 @@ pub(super) static SINKS: [Noted; MAX_SINKS] = [const {
         descriptor: AtomicI32::new(-1),
         level: AtomicU8::new(0),
         format: AtomicU32::new(0),
+        zone: AtomicU32::new(0),
         staging: AtomicPtr::new(core::ptr::null_mut()),
         staged: AtomicUsize::new(0),
         taken: AtomicUsize::new(0),
@@ -134,6 +138,7 @@ impl Noted {
         self.staging.store(staging.as_mut_ptr(), Ordering::Relaxed);
         self.level.store(options.level as u8, Ordering::Relaxed);
         self.format.store(options.format.word(), Ordering::Relaxed);
+        self.zone.store(options.zone.number(), Ordering::Relaxed);
         self.descriptor.store(descriptor.unwrap_or(-1), Ordering::Release);
     }
 
@@ -176,8 +181,9 @@ impl Noted {
         LevelFilter::from_u8(self.level.load(Ordering::Relaxed)).allows(level)
     }
 
-    pub(super) fn format(&self) -> Format {
-        Format::of_word(self.format.load(Ordering::Relaxed))
+    pub(super) fn look(&self) -> Look {
+        let load = |word: &AtomicU32| word.load(Ordering::Relaxed);
+        Look { format: Format::of_word(load(&self.format)), zone: Zone::of_number(load(&self.zone)) }
     }
 
     /// The handler's: the staged bytes that were not taken, by where they begin and how many they are.
@@ -200,7 +206,8 @@ mod tests {
     fn what_is_rendered_counts_when_slots_are_given_back() {
         let mut staging = [0; 64];
         let sink = &SINKS[MAX_SINKS - 1];
-        let options = SinkOptions::default().level(LevelFilter::Warn).format(Format::Json);
+        let options =
+            SinkOptions::default().level(LevelFilter::Warn).format(Format::Json).zone(Zone::noted(&[60]));
         sink.open(Some(1), options, &mut staging);
         let rest = |moving| sink.rest(Taken { moving, writer: true });
         let from = |at: usize, len| (staging.as_ptr().wrapping_add(at), len);
@@ -215,7 +222,7 @@ mod tests {
         // The logger's own lines, staged later than what was noted.
         sink.took(50);
         assert_eq!(rest(false).1, 0);
-        assert!(sink.wants(Level::Error) && !sink.wants(Level::Info) && sink.format() == Format::Json);
+        assert!(sink.wants(Level::Error) && !sink.wants(Level::Info) && sink.look() == options.look());
         sink.close();
         assert_eq!(sink.descriptor(), None);
     }
