@@ -1,8 +1,11 @@
 //! Which records are wanted, by level, target and fields: `info,orders=debug,net::tcp=trace,[user_id=7]=trace`.
 //!
-//! Decision: there is one filter, and none for each sink, which has a level instead. A sink's level is one comparison per
-//! record, made by the writer for whole rows of records, by a crash handler, and by a recovery from a number in the black
-//! box; a target would have to be looked up for each record in all three, and the directives lie in the box.
+//! There is one filter for the log, which decides what is made a record, and one for each sink that has one, which decides what
+//! of that it gets. A sink's is asked by the writer for each record, by a crash handler, and by a recovery, which reads it in
+//! the black box.
+//!
+//! Decision: a sink's filter goes by targets only. Fields would let the writer take each record apart that it otherwise copies,
+//! and a crash handler, too; who wants the records of one user in a file of its own reads them out of JSON.
 #![forbid(unsafe_code)]
 
 use core::fmt::{self, Write as _};
@@ -102,6 +105,12 @@ impl Filter {
     /// The most that a directive with a target lets pass.
     pub(crate) fn most(&self) -> LevelFilter {
         self.directives.iter().map(|(_, level)| *level).max().unwrap_or(LevelFilter::Off)
+    }
+
+    /// Whether a sink with this filter gets a record of that level and target. Async-signal-safe.
+    pub(crate) fn passes(&self, level: Level, target: &str) -> bool {
+        let limit = self.level_of(target).or(self.rest);
+        limit.is_none_or(|limit| limit.allows(level))
     }
 
     /// The directives with fields.

@@ -81,6 +81,8 @@ pub(crate) struct SinkEntry {
     pub(crate) pattern: Text,
     /// The zone of their times.
     pub(crate) zone: ZoneEntry,
+    /// The sink's filter; empty for none.
+    pub(crate) filter: Text,
 }
 
 /// A zone's table (`zone/`), so that who renders afterwards needs no other. Without a change, it is UTC.
@@ -204,14 +206,22 @@ impl SinkEntry {
         }
     }
 
+    /// The sink's filter, before it is opened. While it changes, there is none: rather a record too many than one too few.
+    pub(crate) fn note_filter(&self, filter: &[u8]) {
+        if !self.filter.is(filter) {
+            self.filter.put(filter);
+        }
+    }
+
     /// A sink of a recovery instead of the one before, or none: nothing is staged, out of the count first. One that stays
     /// keeps the places noted last, so that the log can be found at any moment of a recovery.
-    pub(crate) fn succeed(&self, sink: Option<(u32, LookNote<'_>, &[u8])>) {
+    pub(crate) fn succeed(&self, sink: Option<(u32, &[u8], LookNote<'_>, &[u8])>) {
         self.stage(u64::MAX, 0, 0);
         self.missed.store(0, Ordering::Release);
         match sink {
-            Some((level, look, name)) => {
+            Some((level, filter, look, name)) => {
                 self.note_look(look);
+                self.note_filter(filter);
                 self.open(level, name);
             }
             None => self.used.store(0, Ordering::Release),

@@ -133,6 +133,8 @@ pub mod guide;
 mod held;
 #[cfg(not(kakashi_loom))]
 mod hot;
+#[cfg(not(kakashi_loom))]
+mod interned;
 mod journal;
 #[cfg(not(kakashi_loom))]
 mod level;

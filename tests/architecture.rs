@@ -14,6 +14,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("ownership", &["sync"]),
     ("level", &[]),
     ("filter", &["level"]),
+    ("interned", &[]),
     ("error", &[]),
     ("clock", &["sync"]),
     ("gate", &["futex"]),
@@ -22,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("logger", &["callsite", "clock", "filter", "futex", "level"]),
     ("number", &[]),
     ("calendar", &[]),
-    ("zone", &["calendar"]),
+    ("zone", &["calendar", "interned"]),
     // What both sides share.
     ("ring", &["number", "sync"]),
     ("held", &["ring", "sync"]),
@@ -71,8 +72,11 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("log_facade", &["fields", "foreign", "level", "logger", "record", "tickets"]),
     ("tracing_facade", &["fields", "foreign", "level", "logger", "record"]),
     // The writer thread.
-    ("sink", &["calendar", "clock", "cores", "format", "level", "zone"]),
-    ("format", &["calendar", "callsite", "clock", "lane", "level", "number", "record", "ring", "zone"]),
+    ("sink", &["calendar", "clock", "cores", "filter", "format", "interned", "journal", "level", "zone"]),
+    (
+        "format",
+        &["calendar", "callsite", "clock", "interned", "lane", "level", "number", "record", "ring", "zone"],
+    ),
     (
         "writer",
         &[

@@ -531,11 +531,18 @@ fn two_sinks(directory: &str) {
             kakashi::SinkOptions::default().level(kakashi::LevelFilter::Error),
         )
         .sink(Hanging(FileSink::append(log_of(directory)), false, hangs.clone()))
+        .sink_with(
+            FileSink::append(Path::new(directory).join("audit")),
+            kakashi::SinkOptions::default().filter("off,audit=info".parse().expect("it is a filter")),
+        )
         .black_box(box_of(directory))
         .start()
         .expect("the backend starts");
     for n in 1..=HELD {
         info!(ROOMY, "thread=0 n={}", n);
+        if n % 200 == 0 {
+            info!(kakashi::get_async_logger("audit"), "thread=2 n={}", n / 200);
+        }
         if n % 100 == 0 {
             kakashi::error!(ROOMY, "thread=1 n={}", n / 100);
         }
@@ -552,7 +559,11 @@ fn each_sink_gets_its_own_rest() {
     scenario("two_sinks").with(files.path()).run();
     let report = boxes::complete(&files.black_box).expect("it can be recovered");
     assert!(report.remarks.is_empty(), "{report:?}");
-    assert_eq!(numbers_in(&files)[..2], [HELD, HELD / 100]);
+    assert_eq!(numbers_in(&files)[..3], [HELD, HELD / 100, HELD / 200]);
+    let audit = lines_of(files.directory.file("audit"));
+    let found: Vec<u64> = messages(&audit).into_iter().map(|message| number(message, "n=")).collect();
+    assert_eq!(found, (1..=HELD / 200).collect::<Vec<_>>());
+    assert!(audit.iter().all(|line| line.contains(" audit ")), "{audit:?}");
     let errors = lines_of(files.directory.file("errors"));
     let found: Vec<u64> = messages(&errors).into_iter().map(|message| number(message, "n=")).collect();
     assert_eq!(found, (1..=HELD / 100).collect::<Vec<_>>());
@@ -823,7 +834,7 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
     };
     refused(|bytes| bytes.truncate(0), "it is empty");
     refused(|bytes| bytes.truncate(100), "ends within its header");
-    refused(|bytes| bytes.truncate(41_000), "ends before its tables do");
+    refused(|bytes| bytes.truncate(49_200), "ends before its tables do");
     refused(|bytes| bytes[0] ^= 1, "does not begin as a black box does");
     refused(|bytes| bytes[..8].copy_from_slice(b"kakashi?"), "a process that was making it has died");
     refused(|bytes| bytes[..8].fill(0), "does not begin as a black box does");
@@ -831,7 +842,7 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
     refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 4");
     refused(|bytes| bytes[128..136].fill(0xFF), "do not lie one behind the other");
     // The tables: what is left of them does not make all records.
-    let (_, message, _) = printed(|bytes| bytes[40_960 + 600..42_288].fill(0)).expect("a part can be read");
+    let (_, message, _) = printed(|bytes| bytes[49_152 + 600..50_480].fill(0)).expect("a part can be read");
     assert!(message.contains("the tables of its log statements are damaged"), "{message}");
     let (some, message, _) =
         printed(|bytes| bytes.truncate(bytes.len() / 100 * 9)).expect("a part can be read");

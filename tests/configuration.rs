@@ -100,6 +100,7 @@ fn full() -> Config {
     let mut sink = SinkConfig::default();
     (sink.path, sink.latest) = (Some("/tmp/a \"log\"".into()), Some("latest".into()));
     (sink.format, sink.pattern) = (Some(FormatName::JsonEcs), Some("{message}".to_owned()));
+    sink.filter = "off,orders".parse().expect("it is a filter");
     (sink.level, sink.zone) = (LevelFilter::Off, "Europe/Berlin".to_owned());
     (sink.truncate, sink.mode, sink.follow_links, sink.make_folder) = (true, 0o600, false, true);
     let (mut rotation, mut retention) = (RotationConfig::default(), RetentionConfig::default());
@@ -181,6 +182,14 @@ fn an_error_names_key_value_reason_and_line() {
         ("[black_box]\non_disk = true", "black_box", "", "missing field `path`", 1),
         ("black_box.path = ''", "black_box.path", "\"\"", "needs a path", 1),
         ("\n[[sinks]]\nlevel = 'error'", "sinks[0].path", "", "a file needs a path", 2),
+        (
+            "[[sinks]]\npath = 'a'\nfilter = '[id=7]'",
+            "sinks[0].filter",
+            "\"[{id=\\\"7\\\"}]=trace\"",
+            "goes by targets",
+            3,
+        ),
+        ("[[sinks]]\npath = 'a'\nfilter = 'a=b'", "sinks[0].filter", "'a=b'", "`b` is no level", 3),
         ("[[sinks]]\npath = ''", "sinks[0].path", "\"\"", "a file needs a path", 2),
         ("[[sinks]]\nkind='stderr'\npath='a'", "sinks[0].path", "", "of the kind \"stderr\"", 3),
         ("[[sinks]]\nkind='stdout'\nrotation.bytes=1", "sinks[0].rotation", "", "it is of files", 3),

@@ -156,6 +156,10 @@ fn child() {
                 .sink(Held::new(&gate, &entered, &MemorySink::new()))
                 .sink_with(FileSink::create(path), SinkOptions::default().level(LevelFilter::Warn))
                 .sink(FileSink::create(format!("{path}.all")))
+                .sink_with(
+                    FileSink::create(format!("{path}.raw")),
+                    SinkOptions::default().filter("off,RAW=warn".parse().unwrap()),
+                )
                 .crash_handler(true)
                 .start()
                 .unwrap();
@@ -582,6 +586,7 @@ fn the_handler_keeps_levels_and_order() {
     let (few, all) = (lines_of(&path), lines_of(format!("{}.all", path.display())));
     assert_eq!(messages(&few), ["second", "fourth 1.5 \"quoted\""]);
     assert_eq!(messages(&all), ["first", "second", &third, "fourth 1.5 \"quoted\""]);
+    assert_eq!(messages(&lines_of(format!("{}.raw", path.display()))), ["fourth 1.5 \"quoted\""]);
     last_is(&few, "SIGSEGV", "3 records written");
     last_is(&all, "SIGSEGV", "3 records written");
 }

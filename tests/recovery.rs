@@ -356,7 +356,7 @@ fn a_damaged_box_is_kept_aside() {
     let files = left();
     let file = File::options().read(true).write(true).open(&files.black_box).expect("it is there");
     // Its tables: see `src/blackbox/mod.rs`.
-    file.write_all_at(&[0; 700], 40_960 + 600).expect("it can be damaged");
+    file.write_all_at(&[0; 700], 49_152 + 600).expect("it can be damaged");
     let before = std::fs::read(&files.black_box).expect("it is read");
     let view = View::open(&files.black_box).expect("it can be read in part");
     let kept = PathBuf::from(format!("{}.damaged-{}", files.black_box.display(), view.pid()));

@@ -412,6 +412,50 @@ fn a_device_without_room_is_waited_for() {
     });
 }
 
+/// Some of a log's records, by target: in text, which is rendered by rows otherwise, and in JSON.
+#[test]
+fn a_sink_gets_the_targets_that_it_asks_for() {
+    alone("a_sink_gets_the_targets_that_it_asks_for", || {
+        let logged = |log: &dyn Fn(), filters: &[&str]| {
+            let mut builder = kakashi::builder().level(LevelFilter::Debug);
+            let sinks: Vec<MemorySink> = filters.iter().map(|_| MemorySink::new()).collect();
+            for (sink, filter) in sinks.iter().zip(filters) {
+                let options = SinkOptions::default().filter(filter.parse().expect("it is a filter"));
+                builder = builder.sink_with(sink.clone(), options.level(LevelFilter::Debug));
+            }
+            let guard = builder.start().expect("it starts");
+            log();
+            guard.shutdown(HANG).expect("it is written");
+            sinks.iter().map(|sink| messages(&sink.lines()).join(" ")).collect::<Vec<_>>()
+        };
+        let (orders, fills) =
+            (kakashi::get_async_logger("orders"), kakashi::get_async_logger("orders::fills"));
+        let log = || {
+            info!("1");
+            info!(orders, "2");
+            kakashi::debug!(fills, "3");
+            warn!(PATIENT, "4");
+            kakashi::debug!("5");
+            warn!(orders, "6");
+        };
+        assert_eq!(logged(&log, &["off,orders"]), ["2 3 6"]);
+        let filters =
+            ["off,orders=info", "orders=off", "info,orders::fills=off,PATIENT=off", "", "warn,sinks=debug"];
+        assert_eq!(logged(&log, &filters), ["2 6", "1 4 5", "1 2 6", "1 2 3 4 5 6", "1 4 5 6"]);
+        // What no sink wants is written nowhere, and accounted for.
+        assert_eq!(logged(&log, &["off", "off"]), ["", ""]);
+        assert_eq!(conserved().calls, 18);
+        for (filter, why) in
+            [("[id=7]", "goes by targets"), (&*format!("{}=off", "x".repeat(1100)), "1024 bytes")]
+        {
+            let options = SinkOptions::default().filter(filter.parse().expect("it is a filter"));
+            let error = kakashi::builder().sink_with(NullSink, options).start().expect_err("it is refused");
+            let source = std::error::Error::source(&error).expect("it has a source").to_string();
+            assert!(source.contains(why), "{error}: {source}");
+        }
+    });
+}
+
 #[test]
 fn a_new_log_file_is_not_for_everybody() {
     alone("a_new_log_file_is_not_for_everybody", || {

@@ -422,7 +422,11 @@ fn open_all(sinks: Vec<(Box<dyn Sink>, SinkOptions)>) -> Result<Vec<Outlet>, Sta
         if sink.identity().is_some_and(|identity| identities.contains(&identity)) {
             return Err(duplicate());
         }
-        sink.open().map_err(|source| StartError::Sink { path: PathBuf::from(&name), source })?;
+        options
+            .check_filter()
+            .map_err(|why| std::io::Error::new(std::io::ErrorKind::InvalidInput, why))
+            .and_then(|()| sink.open())
+            .map_err(|source| StartError::Sink { path: PathBuf::from(&name), source })?;
         if let Some(identity) = sink.identity() {
             if identities.contains(&identity) {
                 return Err(duplicate());

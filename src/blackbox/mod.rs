@@ -12,9 +12,9 @@
 //! 120      where tables are (8), how long (8), their FNV-1a (8); where names, staging, lanes are (8 each)
 //! 168      1 at work or dead, 2 ended and all written (4); the backend's state (4)
 //! 176      the clock: which reading counts (8), two of: tick (8), ns since 1970 (8), ns per tick times 2^32 (8)
-//! 256      journal: number of the sealed batch (8); from 384 on eight sinks, 4864 bytes each: what is staged, where
-//!          it goes, level, name, format and zone (`journal.rs`)
-//! 39296    totals (`stats.rs`): 9 counters of drops, 9 of drops told, written, staged, notices, late, bytes, errors,
+//! 256      journal: number of the sealed batch (8); from 384 on eight sinks, 5888 bytes each: what is staged, where
+//!          it goes, level, name, format, zone and filter (`journal.rs`)
+//! 47488    totals (`stats.rs`): 9 counters of drops, 9 of drops told, written, staged, notices, late, bytes, errors,
 //!          writers, writers at work (8 each)
 //! tables   channels and log statements (`tables.rs`)
 //! names    1024 loggers: length (8), text (120)
@@ -67,7 +67,7 @@ const _: () = {
     assert!(offset_of!(RegionHeader, end) == 168);
     assert!(offset_of!(RegionHeader, clock) == 176 && size_of::<ClockPlate>() == 56);
     assert!(offset_of!(RegionHeader, journal) == 256);
-    assert!(size_of::<crate::journal::SinkEntry>() == 4864);
-    assert!(offset_of!(RegionHeader, totals) == 39296);
+    assert!(size_of::<crate::journal::SinkEntry>() == 5888);
+    assert!(offset_of!(RegionHeader, totals) == 47488);
     assert!(crate::journal::ZONE_CHANGES == crate::zone::CHANGES);
 };

@@ -35,7 +35,7 @@ use crate::lane::WriterCounters;
 use crate::level::{Level, LevelFilter};
 use crate::record::Record;
 use crate::region::{CLEAN, STAGING_BYTES};
-use crate::sink::{FileSink, Retry, Sink, Target};
+use crate::sink::{FileSink, Retry, Sink, SinkFilter, Target};
 use crate::zone::Zone;
 
 /// The records that are in no sealed batch.
@@ -159,7 +159,8 @@ pub fn complete_in_part(path: &Path, steps: u64) -> Result<Report, BlackBoxError
                 |source| BlackBoxError::Recovery { path: claimed.path.clone(), sink: name.clone(), source };
             sink.open().map_err(failed)?;
             let level = LevelFilter::from_u8(entry.level.load(Ordering::Relaxed) as u8);
-            sinks.push((sink, level, look_of(entry), name));
+            let filter = SinkFilter::noted(&bytes_of(&entry.filter));
+            sinks.push((sink, level, filter, look_of(entry), name));
         }
     }
     if sinks.is_empty() {
@@ -170,7 +171,13 @@ pub fn complete_in_part(path: &Path, steps: u64) -> Result<Report, BlackBoxError
     }
     let mut targets: Vec<_> = sinks
         .iter_mut()
-        .map(|(sink, level, look, name)| Target { sink, level: *level, look: *look, name })
+        .map(|(sink, level, filter, look, name)| Target {
+            sink,
+            level: *level,
+            filter: *filter,
+            look: *look,
+            name,
+        })
         .collect();
     claimed.recover(&mut targets, &Retry::default())
 }
@@ -214,7 +221,12 @@ impl Claimed {
                     let pattern = format.pattern_text().as_bytes();
                     let look = LookNote { format: format.code(), pattern, zone: zone.changes() };
                     self.step()?;
-                    entry.succeed(Some((target.level as u32, look, target.name.as_bytes())));
+                    entry.succeed(Some((
+                        target.level as u32,
+                        target.filter.text().as_bytes(),
+                        look,
+                        target.name.as_bytes(),
+                    )));
                     self.step()?;
                     note_place(entry, &*target.sink, 0);
                 }
@@ -244,7 +256,7 @@ impl Claimed {
                     if !std::mem::replace(&mut is_known, true) {
                         recovery.report.add(line.ns, &line.thread);
                     }
-                    if target.level.allows(line.level) {
+                    if target.wants(line.level, line.logger) {
                         text.extend(line.text);
                     }
                 }
@@ -258,7 +270,7 @@ impl Claimed {
             if last {
                 close(&mut recovery.report, &merged, renderer.clock.tick);
                 let wanting =
-                    targets.iter().zip(&mut texts).filter(|(target, _)| target.level.allows(Level::Warn));
+                    targets.iter().zip(&mut texts).filter(|(target, _)| target.wants(Level::Warn, "kakashi"));
                 let ns = clock::wall_ns();
                 wanting.for_each(|(target, text)| {
                     let message = recovery.report.message_in(target.look.zone, &view);

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ConfigError;
 use super::text::{self, Text};
 use crate::backend::Builder;
+use crate::filter::Filter;
 use crate::format::Format;
 use crate::level::LevelFilter;
 use crate::sink::{ConsoleSink, FileSink, Period, Retention, Rotation, SinkOptions};
@@ -46,7 +47,7 @@ pub enum FormatName {
     Console,
 }
 
-/// One sink. All but `kind`, `level`, `format` and `pattern` are of files.
+/// One sink. All but `kind`, `level`, `filter`, `zone`, `format` and `pattern` are of files.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 #[serde(default, deny_unknown_fields)]
@@ -60,6 +61,9 @@ pub struct SinkConfig {
     /// Which records it gets, of those that are logged at all: [`SinkOptions::level`]. Default: all.
     #[serde(with = "text")]
     pub level: LevelFilter,
+    /// Which of these by their targets: [`SinkOptions::filter`]. Default: all.
+    #[serde(with = "text")]
+    pub filter: Filter,
     /// How its lines look. Default: text.
     #[serde(with = "text::optional", skip_serializing_if = "Option::is_none")]
     pub format: Option<FormatName>,
@@ -97,6 +101,7 @@ impl Default for SinkConfig {
             kind: SinkKind::File,
             path: None,
             level: LevelFilter::Trace,
+            filter: Filter::default(),
             format: None,
             pattern: None,
             zone: Zone::UTC.name().to_owned(),
@@ -235,6 +240,9 @@ impl SinkConfig {
                 Some(_) => {}
             }
         }
+        if let Err(reason) = self.options().check_filter() {
+            return wrong("filter", format!("{:?}", self.filter.to_string()), reason);
+        }
         if let (Some(format), Some(_)) = (self.format, &self.pattern) {
             let value = format!("\"{}\"", format.text());
             return wrong("format", value, "the sink has a `pattern`, too: leave one of them out");
@@ -261,13 +269,18 @@ impl SinkConfig {
         }
     }
 
+    /// Which records it gets.
+    fn options(&self) -> SinkOptions {
+        SinkOptions::default().level(self.level).filter(self.filter.clone())
+    }
+
     /// Adds it to a builder. It has been checked.
     pub(super) fn add_to(&self, builder: Builder, within: &str) -> Result<Builder, ConfigError> {
         let format = self.format().map_err(|why| ConfigError::new(format!("{within}.pattern"), "", why))?;
         let zone = self
             .zone()
             .map_err(|why| ConfigError::new(format!("{within}.zone"), format!("{:?}", self.zone), why))?;
-        let options = SinkOptions::default().level(self.level).format(format).zone(zone);
+        let options = self.options().format(format).zone(zone);
         let path = match self.kind {
             SinkKind::Stderr => return Ok(builder.sink_with(ConsoleSink::stderr(), options)),
             SinkKind::Stdout => return Ok(builder.sink_with(ConsoleSink::stdout(), options)),

@@ -2,19 +2,19 @@
 #![forbid(unsafe_code)]
 
 use core::fmt;
-use std::sync::OnceLock;
 
 use super::escape::{push_escaped, push_name, push_quoted};
 use super::out::{Align, Out};
 use super::said::Said;
 use super::{LineCache, LineHead, push_field_name, push_value};
+use crate::interned::{Interned, Kept};
 
 /// Bytes of a pattern at most: what a black box has room for.
 const MOST_BYTES: usize = 1024;
 
 /// A pattern that was taken apart: see [`Format::pattern`](crate::Format::pattern).
 #[derive(Clone, Copy)]
-pub struct Pattern(&'static Parsed);
+pub struct Pattern(&'static Kept<Parsed>);
 
 impl Pattern {
     /// The pattern as it was given.
@@ -24,16 +24,17 @@ impl Pattern {
 
     pub(super) fn new(text: &str) -> Result<Pattern, PatternError> {
         let parts = parse(text)?;
-        Ok(Pattern(intern(text, parts)))
+        let has_message = parts.iter().any(|part| matches!(part, Part::Name(Name::Message, _)));
+        Ok(Pattern(ALL.keep(Parsed { text: text.to_owned(), parts, has_message })))
     }
 
     pub(super) fn number(self) -> u32 {
-        self.0.number
+        self.0.number()
     }
 
     /// Looks and does nothing else: it may be a signal handler that asks.
     pub(super) fn of_number(number: u32) -> Option<Pattern> {
-        all().find(|parsed| parsed.number == number).map(Pattern)
+        ALL.numbered(number).map(Pattern)
     }
 }
 
@@ -55,34 +56,17 @@ impl fmt::Debug for Pattern {
 struct Parsed {
     text: String,
     parts: Vec<Part>,
-    /// Its place among all.
-    number: u32,
     has_message: bool,
-    next: OnceLock<Box<Parsed>>,
 }
 
-/// All patterns of the process: a list that only grows, at its end.
-static FIRST: OnceLock<Box<Parsed>> = OnceLock::new();
-
-fn all() -> impl Iterator<Item = &'static Parsed> {
-    core::iter::successors(FIRST.get(), |parsed| parsed.next.get()).map(|parsed| &**parsed)
-}
-
-fn intern(text: &str, parts: Vec<Part>) -> &'static Parsed {
-    let (mut place, mut parts) = (&FIRST, Some(parts));
-    for number in 0.. {
-        let here = place.get_or_init(|| {
-            let parts = parts.take().unwrap_or_default();
-            let has_message = parts.iter().any(|part| matches!(part, Part::Name(Name::Message, _)));
-            Box::new(Parsed { text: text.to_owned(), parts, number, has_message, next: OnceLock::new() })
-        });
-        if here.text == text {
-            return here;
-        }
-        place = &here.next;
+impl PartialEq for Parsed {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
     }
-    unreachable!("a list of four thousand million patterns")
 }
+
+/// All patterns of the process.
+static ALL: Interned<Parsed> = Interned::new();
 
 enum Part {
     Literal(String),

@@ -91,9 +91,10 @@ impl Outlets {
             outlet.staging = unsafe { region::staging(at) };
             outlet.entry = region::sink_entry(at);
             if let Some(entry) = outlet.entry {
-                let SinkOptions { level, format, zone } = outlet.options;
+                let SinkOptions { level, format, zone, filter } = outlet.options;
                 let pattern = format.pattern_text().as_bytes();
                 entry.note_look(LookNote { format: format.code(), pattern, zone: zone.changes() });
+                entry.note_filter(filter.text().as_bytes());
                 entry.open(level as u32, outlet.name.as_bytes());
                 outlet.note_place();
             }
@@ -190,34 +191,36 @@ impl Outlets {
 
     /// Renders a line once per format and zone and stages it for every sink that wants it.
     #[inline(always)]
-    pub(crate) fn render(
+    pub(crate) fn render<'a>(
         &mut self,
         level: Level,
+        target: impl Fn() -> &'a str,
         mut render: impl FnMut(&mut LineCache, Format, &mut Out<'_>),
     ) {
         if let [only] = &mut *self.all
             && only.is_live()
         {
-            if only.options.level.allows(level) {
+            if only.options.wants(level, target) {
                 let mut out = Out::at(only.staging, only.staged);
                 render(&mut only.line, only.options.format, &mut out);
                 only.staged = out.len();
             }
             return;
         }
-        self.render_for_many(level, render);
+        self.render_for_many(level, target, render);
     }
 
-    fn render_for_many(
+    fn render_for_many<'a>(
         &mut self,
         level: Level,
+        target: impl Fn() -> &'a str,
         mut render: impl FnMut(&mut LineCache, Format, &mut Out<'_>),
     ) {
         // By sink: where the line lies in its staging.
         let mut rendered: [Option<(usize, usize)>; MAX_SINKS] = [None; MAX_SINKS];
         for at in 0..self.all.len() {
             let outlet = &mut self.all[at];
-            if !outlet.wants(level) {
+            if !outlet.wants(level, &target) {
                 continue;
             }
             if outlet.life == Life::Suspended {

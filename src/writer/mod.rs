@@ -356,14 +356,15 @@ impl Writer {
             let record = Record::new(bytes);
             if let Some(callsite) = Callsite::from_id(record.callsite) {
                 let (ns, level) = (self.anchor.shown_ns(tick), callsite.level());
+                let target = || logger::name(record.logger).or(channel).unwrap_or(callsite.module_path());
                 let head = || LineHead {
                     ns,
                     level,
-                    target: logger::name(record.logger).or(channel).unwrap_or(callsite.module_path()),
+                    target: target(),
                     location: Some((callsite.file(), callsite.line())),
                     thread: if shared { record.thread() } else { *thread },
                 };
-                sinks.render(level, |cache, format, out| match (format, shared) {
+                sinks.render(level, target, |cache, format, out| match (format, shared) {
                     (Format::Text, false) if !record.has_context => {
                         plans.record(cache, out, ns, callsite, &record, head)
                     }

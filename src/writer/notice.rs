@@ -87,7 +87,13 @@ impl Writer {
 
     pub(super) fn notice(&mut self, sinks: &mut Outlets, level: Level, message: &dyn Fn(&mut Words<'_, '_>)) {
         let head = self.notice_head(level);
-        sinks.render(level, |line, format, out| format::notice(line, out, format, &head, message));
+        sinks.render(
+            level,
+            || head.target,
+            |line, format, out| {
+                format::notice(line, out, format, &head, message);
+            },
+        );
         add_owned(&region::totals().notices, 1);
     }
 }

@@ -50,6 +50,11 @@ pub(crate) struct Outlet {
     pub(super) last_error: Option<Failure>,
 }
 
+/// Whether whole rows of records can be rendered for a sink, by their levels.
+fn takes_rows(options: &SinkOptions) -> bool {
+    options.format == Format::Text && options.filter.is_none()
+}
+
 impl Outlet {
     pub(crate) fn new(sink: Box<dyn Sink>, name: String, options: SinkOptions) -> Self {
         Outlet {
@@ -63,7 +68,7 @@ impl Outlet {
             staged: 0,
             taken: 0,
             life: Life::Live,
-            takes_rows: options.format == Format::Text,
+            takes_rows: takes_rows(&options),
             failing_since: None,
             next_try: None,
             pause: Duration::ZERO,
@@ -74,21 +79,21 @@ impl Outlet {
 
     /// Its sink, for who has something for it before the writer runs.
     pub(crate) fn target(&mut self) -> Target<'_> {
-        let (level, look) = (self.options.level, self.options.look());
-        Target { sink: &mut *self.sink, level, look, name: &self.name }
+        let SinkOptions { level, filter, .. } = self.options;
+        Target { sink: &mut *self.sink, level, filter, look: self.options.look(), name: &self.name }
     }
 
     pub(super) fn lives(&mut self, life: Life) {
         self.life = life;
-        self.takes_rows = life == Life::Live && self.options.format == Format::Text;
+        self.takes_rows = life == Life::Live && takes_rows(&self.options);
     }
 
     pub(super) fn is_live(&self) -> bool {
         self.life == Life::Live
     }
 
-    pub(super) fn wants(&self, level: Level) -> bool {
-        self.life != Life::Retired && self.options.level.allows(level)
+    pub(super) fn wants<'a>(&self, level: Level, target: impl FnOnce() -> &'a str) -> bool {
+        self.life != Life::Retired && self.options.wants(level, target)
     }
 
     /// Notes where the next bytes go, for the black box: a system call.

@@ -57,8 +57,8 @@ struct Rescue {
     places: Vec<Place>,
     copy: Box<[u64]>,
     text: Box<[u8]>,
-    /// Where each line in `text` ends, its level and how it looks.
-    lines: Vec<(usize, Level, Look)>,
+    /// Where each line in `text` ends, and which sinks get it, by bits.
+    lines: Vec<(usize, u8)>,
 }
 
 static RESCUE: AtomicPtr<Rescue> = AtomicPtr::new(core::ptr::null_mut());
@@ -117,7 +117,7 @@ pub(crate) fn rescue(taken: Taken, cause: &CrashCause) {
             words.push_str(" written by the crash handler");
         });
         used = out.len();
-        rescue.lines.push((used, Level::Error, look));
+        rescue.lines.push((used, outputs.wanting(look, head.level, head.target)));
     }
     rescue.flush(&mut outputs);
     region::totals().notices.fetch_add(1, Ordering::Relaxed);
@@ -184,12 +184,16 @@ impl Rescue {
             thread: if shared { record.thread() } else { thread },
         };
         for look in outputs.looks() {
+            let wanting = outputs.wanting(look, head.level, head.target);
+            if wanting == 0 {
+                continue;
+            }
             let used = self.lines.last().map_or(0, |line| line.0);
             let mut out = Out::at(&mut self.text, used);
             let cache = cache.in_zone(look.zone);
             format::record(cache, &mut out, look.format, &head, callsite.statement(), &record, shared);
             let used = out.len();
-            self.lines.push((used, head.level, look));
+            self.lines.push((used, wanting));
             if used >= BATCH_BYTES || self.lines.len() >= BATCH_LINES {
                 Self::write(&self.text, &mut self.lines, outputs);
             }
@@ -201,13 +205,12 @@ impl Rescue {
     }
 
     /// Writes the lines to every descriptor that wants them.
-    fn write(text: &[u8], lines: &mut Vec<(usize, Level, Look)>, outputs: &mut Outputs) {
+    fn write(text: &[u8], lines: &mut Vec<(usize, u8)>, outputs: &mut Outputs) {
         for at in 0..tenure::SINKS.len() {
-            let Some(own) = outputs.looks[at] else { continue };
             // As many lines at a time as the sink wants in a row.
             let (mut start, mut end) = (0, 0);
-            for &(line_end, level, look) in &*lines {
-                if !(look == own && tenure::SINKS[at].wants(level)) {
+            for &(line_end, wanting) in &*lines {
+                if wanting >> at & 1 == 0 {
                     outputs.write(at, text.get(start..end).unwrap_or_default());
                     start = line_end;
                 }
@@ -234,6 +237,13 @@ impl Outputs {
     fn new(deadline: Option<Instant>) -> Self {
         let looks = tenure::SINKS.each_ref().map(|sink| sink.descriptor().map(|_| sink.look()));
         Outputs { dead: [false; MAX_SINKS], looks, deadline }
+    }
+
+    /// The sinks of that look that want such a line, by bits.
+    fn wanting(&self, look: Look, level: Level, target: &str) -> u8 {
+        const { assert!(MAX_SINKS <= 8) };
+        let wants = |at: usize| self.looks[at] == Some(look) && tenure::SINKS[at].wants(level, target);
+        (0..MAX_SINKS).filter(|&at| wants(at)).fold(0, |bits, at| bits | 1 << at)
     }
 
     /// Each look that any of them has, once.

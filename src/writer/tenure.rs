@@ -9,7 +9,7 @@ use crate::futex;
 use crate::journal::MAX_SINKS;
 use crate::level::{Level, LevelFilter};
 use crate::ownership::{ABSENT, MOVING, OWN, Ownership, TAKEN, WRITING};
-use crate::sink::SinkOptions;
+use crate::sink::{SinkFilter, SinkOptions};
 use crate::zone::Zone;
 
 pub(crate) use crate::ownership::Taken;
@@ -107,6 +107,8 @@ pub(super) struct Noted {
     /// -1: none that a handler could write to.
     descriptor: AtomicI32,
     level: AtomicU8,
+    /// A `SinkFilter` as a number.
+    filter: AtomicU32,
     /// A `Format` as a number.
     format: AtomicU32,
     /// A `Zone` as a number.
@@ -122,6 +124,7 @@ pub(super) static SINKS: [Noted; MAX_SINKS] = [const {
     Noted {
         descriptor: AtomicI32::new(-1),
         level: AtomicU8::new(0),
+        filter: AtomicU32::new(0),
         format: AtomicU32::new(0),
         zone: AtomicU32::new(0),
         staging: AtomicPtr::new(core::ptr::null_mut()),
@@ -137,6 +140,7 @@ impl Noted {
         self.stage(0);
         self.staging.store(staging.as_mut_ptr(), Ordering::Relaxed);
         self.level.store(options.level as u8, Ordering::Relaxed);
+        self.filter.store(options.filter.number(), Ordering::Relaxed);
         self.format.store(options.format.word(), Ordering::Relaxed);
         self.zone.store(options.zone.number(), Ordering::Relaxed);
         self.descriptor.store(descriptor.unwrap_or(-1), Ordering::Release);
@@ -177,8 +181,9 @@ impl Noted {
         Some(self.descriptor.load(Ordering::Acquire)).filter(|&descriptor| descriptor >= 0)
     }
 
-    pub(super) fn wants(&self, level: Level) -> bool {
+    pub(super) fn wants(&self, level: Level, target: &str) -> bool {
         LevelFilter::from_u8(self.level.load(Ordering::Relaxed)).allows(level)
+            && SinkFilter::of_number(self.filter.load(Ordering::Relaxed)).passes(level, || target)
     }
 
     pub(super) fn look(&self) -> Look {
@@ -208,6 +213,7 @@ mod tests {
         let sink = &SINKS[MAX_SINKS - 1];
         let options =
             SinkOptions::default().level(LevelFilter::Warn).format(Format::Json).zone(Zone::noted(&[60]));
+        let options = options.filter("net=off".parse().expect("it is a filter"));
         sink.open(Some(1), options, &mut staging);
         let rest = |moving| sink.rest(Taken { moving, writer: true });
         let from = |at: usize, len| (staging.as_ptr().wrapping_add(at), len);
@@ -222,7 +228,12 @@ mod tests {
         // The logger's own lines, staged later than what was noted.
         sink.took(50);
         assert_eq!(rest(false).1, 0);
-        assert!(sink.wants(Level::Error) && !sink.wants(Level::Info) && sink.look() == options.look());
+        assert!(
+            sink.wants(Level::Error, "a")
+                && !sink.wants(Level::Info, "a")
+                && !sink.wants(Level::Error, "net")
+                && sink.look() == options.look()
+        );
         sink.close();
         assert_eq!(sink.descriptor(), None);
     }

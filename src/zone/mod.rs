@@ -12,10 +12,11 @@
 pub(crate) mod named;
 
 use core::fmt;
-use std::sync::OnceLock;
 
 #[cfg(feature = "zones")]
 pub use named::ZoneError;
+
+use crate::interned::{Interned, Kept};
 
 /// Changes in a table, the first one of which says what holds from the beginning on.
 pub(crate) const CHANGES: usize = 64;
@@ -36,7 +37,7 @@ const NO_OFFSET: i64 = 26 * 60;
 /// update of `tzdata`) when it is started again. A zone is kept until the process ends, once for each name and each such
 /// table.
 #[derive(Clone, Copy, Default)]
-pub struct Zone(Option<&'static Table>);
+pub struct Zone(Option<&'static Kept<Table>>);
 
 impl Zone {
     /// Coordinated universal time.
@@ -74,12 +75,12 @@ impl Zone {
 
     /// Its number within this process.
     pub(crate) fn number(self) -> u32 {
-        self.0.map_or(0, |table| table.number)
+        self.0.map_or(0, |table| table.number())
     }
 
     /// The zone of that number. Async-signal-safe.
     pub(crate) fn of_number(number: u32) -> Zone {
-        Zone(all().find(|table| table.number == number))
+        Zone(ALL.numbered(number))
     }
 
     /// The zone with these changes; without any, UTC.
@@ -87,18 +88,7 @@ impl Zone {
         if changes.is_empty() {
             return Zone::UTC;
         }
-        let (mut place, mut new) = (&FIRST, Some((name, changes)));
-        for number in 1.. {
-            let here = place.get_or_init(|| {
-                let (name, changes) = new.take().unwrap_or_default();
-                Box::new(Table { name, changes, number, next: OnceLock::new() })
-            });
-            if new.as_ref().is_none_or(|(name, changes)| here.name == *name && here.changes == *changes) {
-                return Zone(Some(here));
-            }
-            place = &here.next;
-        }
-        unreachable!("a list of four thousand million zones")
+        Zone(Some(ALL.keep(Table { name, changes })))
     }
 }
 
@@ -123,22 +113,16 @@ impl fmt::Debug for Zone {
     }
 }
 
+#[derive(PartialEq)]
 struct Table {
     name: String,
     /// Not empty, in the order of time. Each: seconds since 1970 above 16 bits, in these the minutes of the offset that holds
     /// from then on.
     changes: Vec<u64>,
-    /// Its place among all, from 1.
-    number: u32,
-    next: OnceLock<Box<Table>>,
 }
 
-/// All zones of the process but UTC: a list that only grows, at its end.
-static FIRST: OnceLock<Box<Table>> = OnceLock::new();
-
-fn all() -> impl Iterator<Item = &'static Table> {
-    core::iter::successors(FIRST.get(), |table| table.next.get()).map(|table| &**table)
-}
+/// All zones of the process but UTC.
+static ALL: Interned<Table> = Interned::new();
 
 /// From when on a change's offset holds, in seconds since 1970.
 fn since(change: u64) -> i64 {

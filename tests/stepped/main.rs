@@ -45,7 +45,7 @@ const GO_ON: usize = 7;
 const DONE: u64 = 2;
 
 /// The journal's place in the file: see `blackbox/mod.rs`.
-const JOURNAL: std::ops::Range<u64> = 256..39_296;
+const JOURNAL: std::ops::Range<u64> = 256..47_488;
 /// Where the header says where staging and lanes are.
 const STAGING_AT: u64 = 152;
 const PAGE: usize = 4096;
