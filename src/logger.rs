@@ -445,6 +445,7 @@ fn refresh(_: &mut Vec<&'static Filter>) {
     let level_of = |module: &str| filter.and_then(|filter| filter.level_of(module)).unwrap_or(global);
     callsite::apply_levels(level_of, Levels { loggers, most, held, asks });
     if !is_watched() {
+        // A call that has seen its switch before, and comes only now, is written: one too many, and none too few.
         clock::divert(false);
     }
     #[cfg(feature = "log")]
