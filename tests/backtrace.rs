@@ -10,16 +10,15 @@
 mod common;
 
 use std::fmt;
-use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::sync::mpsc;
 
-use common::black_box::{Files, box_of, log_of};
+use common::black_box::{Files, Hanging, box_of, log_of};
 use common::*;
 use kakashi::__box as boxes;
 use kakashi::{
-    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, FileSink, LevelFilter, MemorySink, Place,
-    Sink, context, debug, error, get_async_logger, info, set_backtrace, set_filter, trace, warn,
+    Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, FileSink, LevelFilter, MemorySink, context,
+    debug, error, get_async_logger, info, set_backtrace, set_filter, trace, warn,
 };
 
 kakashi::channel!(static RAW: Channel<64, 256, 4, Block, Deferred>);
@@ -342,29 +341,6 @@ fn a_panic_writes_them_where_there_is_a_hook() {
             (0..50).map(|n| format!("n={n}")).chain(["and then an error".to_owned()]).collect();
         assert_eq!(messages(&memory.lines()), expected);
     });
-}
-
-/// Takes nothing, and never says so.
-struct Hanging(FileSink);
-
-impl Sink for Hanging {
-    fn open(&mut self) -> io::Result<()> {
-        self.0.open()
-    }
-
-    fn write_batch(&mut self, _: &[u8]) -> io::Result<usize> {
-        loop {
-            std::thread::park();
-        }
-    }
-
-    fn place(&self) -> Option<Place<'_>> {
-        self.0.place()
-    }
-
-    fn name(&self) -> String {
-        self.0.name()
-    }
 }
 
 fn killed(directory: &str) {

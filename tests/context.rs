@@ -10,17 +10,16 @@
 mod common;
 
 use std::future::Future;
-use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::pin::pin;
 use std::task::{Poll, Waker};
 
-use common::black_box::{Files, box_of, log_of};
+use common::black_box::{Files, Hanging, box_of, log_of};
 use common::*;
 use kakashi::__box as boxes;
 use kakashi::{
-    Block, Channel, Context, Deferred, DropOldest, FileSink, Format, InContext, MemorySink, Place, Sink,
-    SinkOptions, context, get_async_logger, info,
+    Block, Channel, Context, Deferred, DropOldest, FileSink, Format, InContext, MemorySink, SinkOptions,
+    context, get_async_logger, info,
 };
 
 kakashi::channel!(static RAW: Channel<64, 256, 1, Block, Deferred>);
@@ -265,29 +264,6 @@ fn a_value_that_logs_is_no_harm() {
         });
         assert_eq!(messages(&lines), ["nested within=1", "nested by=logs within=1", "logs by=logs"]);
     });
-}
-
-/// Takes nothing, and never says so.
-struct Hanging(FileSink);
-
-impl Sink for Hanging {
-    fn open(&mut self) -> io::Result<()> {
-        self.0.open()
-    }
-
-    fn write_batch(&mut self, _: &[u8]) -> io::Result<usize> {
-        loop {
-            std::thread::park();
-        }
-    }
-
-    fn place(&self) -> Option<Place<'_>> {
-        self.0.place()
-    }
-
-    fn name(&self) -> String {
-        self.0.name()
-    }
 }
 
 fn killed(directory: &str) {

@@ -8,63 +8,22 @@
     feature = "max_level_debug"
 )))]
 
+#[path = "common/allocations.rs"]
+mod allocations;
 mod common;
 
-use std::alloc::{GlobalAlloc, Layout, System};
-use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, Read, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use allocations::counted;
 use common::*;
 use kakashi::{FileSink, Format, Rotation, SinkOptions, context, error, info, warn};
 use serde_json::Value;
 
-thread_local! {
-    /// Allocations of this thread while they are counted.
-    static COUNTED: Cell<Option<u64>> = const { Cell::new(None) };
-}
-
-struct Counting;
-
-fn count() {
-    COUNTED.set(COUNTED.get().map(|count| count + 1));
-}
-
-// SAFETY: it hands everything on to the system's allocator.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promised.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        count();
-        // SAFETY: as the caller promised.
-        unsafe { System.realloc(at, layout, size) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        count();
-        // SAFETY: as the caller promised.
-        unsafe { System.dealloc(at, layout) }
-    }
-}
-
-#[global_allocator]
-static GLOBAL: Counting = Counting;
-
 static ALLOCATIONS: AtomicU64 = AtomicU64::new(0);
-
-/// Makes log calls, and counts how often they allocate or free.
-fn calls(log: impl FnOnce()) {
-    COUNTED.set(Some(0));
-    log();
-    ALLOCATIONS.fetch_add(COUNTED.take().expect("it was set"), Ordering::Relaxed);
-}
 
 const WORKERS: u64 = 4;
 const REQUESTS: u64 = 3_000;
@@ -77,12 +36,13 @@ fn serve(worker: u64) {
         let n = CALLS * request;
         let _context = context!(request = request);
         let span = tracing::info_span!("handle", worker).entered();
-        calls(|| {
+        let allocations = counted(|| {
             info!("received {} bytes", 512, worker = worker, n = n);
             log::info!(worker, n = n + 1; "parsed by {}", "a library");
             tracing::info!(worker, n = n + 2, path = "/orders/\"7\"\n", "routed");
             warn!("slow", worker = worker, n = n + 3, ms = 0.25 * request as f64);
         });
+        ALLOCATIONS.fetch_add(allocations, Ordering::Relaxed);
         drop(span);
     }
 }

@@ -1,11 +1,14 @@
 //! What the tests of black boxes share.
 
 use std::fs::File;
+use std::io;
 use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 use std::sync::Once;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
+
+use kakashi::{FileSink, Place, Sink};
 
 use super::Directory;
 
@@ -114,5 +117,28 @@ impl Drop for Counts {
     fn drop(&mut self) {
         // SAFETY: mapped by `open`.
         unsafe { libc::munmap(self.0.cast(), 4096) };
+    }
+}
+
+/// Takes nothing, and never says so.
+pub struct Hanging(pub FileSink);
+
+impl Sink for Hanging {
+    fn open(&mut self) -> io::Result<()> {
+        self.0.open()
+    }
+
+    fn write_batch(&mut self, _: &[u8]) -> io::Result<usize> {
+        loop {
+            std::thread::park();
+        }
+    }
+
+    fn place(&self) -> Option<Place<'_>> {
+        self.0.place()
+    }
+
+    fn name(&self) -> String {
+        self.0.name()
     }
 }
