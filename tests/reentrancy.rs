@@ -680,7 +680,8 @@ mod stepping {
         let calls = lines.iter().filter(|line| line.target == "STEPPED" && line.message.starts_with("call"));
         assert_eq!(calls.count(), 9, "{stats}");
         let errors = lines.iter().filter(|line| line.level == "ERROR").count() as u64;
-        assert_eq!(errors, HANDLED.load(Ordering::Relaxed) + 1, "{stats}");
+        // A handler's error amid a call goes to the shared lane, and is dropped where somebody has its lock.
+        assert_eq!(errors + stats.dropped.reentrant, HANDLED.load(Ordering::Relaxed) + 1, "{stats}");
         guard.shutdown(support::WATCHDOG).expect("it stops");
     }
 
