@@ -2,16 +2,16 @@
 
 use core::cell::{Cell, UnsafeCell};
 use core::marker::PhantomData;
-use core::mem::{MaybeUninit, offset_of, size_of};
+use core::mem::{MaybeUninit, offset_of};
 use core::ops::Deref;
 use core::sync::atomic::{AtomicPtr, AtomicU32, Ordering, compiler_fence};
 
 use crate::arg::{Encoding, Preformatted};
 use crate::futex::Lock;
 use crate::held::Held;
-use crate::lane::{LaneHead, LaneRef, SCRATCH_BYTES};
+use crate::lane::{LaneHead, LaneRef, SCRATCH_BYTES, Shape};
 use crate::policy::{BlockFor, Policy};
-use crate::ring::{MAX_FRAME_SLOTS, RingLayout, RingMemory};
+use crate::ring::{MAX_FRAME_SLOTS, RingMemory};
 use crate::stats::{self, LaneStats, Stats};
 
 /// The most bytes of a record, its header included; more is cut.
@@ -22,17 +22,17 @@ pub(crate) const POOL: usize = 4;
 
 /// Fixes, by its type, how the records of some statements travel. Made by [`channel!`](crate::channel!).
 ///
-/// * `SLOT_BYTES`: bytes of a slot, a power of two from 64 to 4096. A record takes as many slots as it
-///   needs; each cache line it touches costs time, so choose the smallest size that usually suffices.
-/// * `SLOTS`: slots of a thread's ring, a power of two from 2 to 2^24. A record may take half of them,
-///   and at most 68 KiB (rounded up to whole slots); what is longer is cut, and says so.
+/// * `SLOT_BYTES`: bytes of a slot, a power of two from 64 to 4096. A record takes as many slots as it needs; each cache
+///   line it touches costs time, so choose the smallest size that usually suffices.
+/// * `SLOTS`: slots of a thread's ring, a power of two from 2 to 2^24. A record may take half of them, and at most
+///   68 KiB (rounded up to whole slots); what is longer is cut, and says so.
 /// * `THREADS`: how many threads can have a ring of their own at a time, 1 to 4096. Further threads
 ///   share one more ring, behind a lock: slower, and not fair when hundreds crowd there.
 /// * `P`: what happens when a ring is full, a [`Policy`].
 /// * `E`: when values become text, an [`Encoding`].
 ///
-/// It takes about `(THREADS + 1) * (SLOT_BYTES * SLOTS + 128 KiB)` bytes of address space, and of memory
-/// as much as was ever used of that. Sizes that cannot work are errors at compile time.
+/// It takes about `(THREADS + 1) * (SLOT_BYTES * SLOTS + 128 KiB)` bytes of address space, and of memory as much as was ever
+/// used of that. Sizes that cannot work are errors at compile time.
 pub struct Channel<
     const SLOT_BYTES: usize,
     const SLOTS: usize,
@@ -193,19 +193,6 @@ impl<const SLOT_BYTES: usize, const SLOTS: usize, const THREADS: usize, P: Polic
     }
 }
 
-/// A channel's figures, and where what is in the memory of its lanes: for who reads them from outside.
-#[doc(hidden)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Shape {
-    pub(crate) threads: usize,
-    pub(crate) slots: usize,
-    pub(crate) slot_bytes: usize,
-    /// Bytes from one lane to the next, and from a lane's start to its ring.
-    pub(crate) lane_bytes: usize,
-    pub(crate) ring: usize,
-    pub(crate) layout: RingLayout,
-}
-
 /// A channel, type-erased: what the region, the writer and the statistics need.
 #[doc(hidden)]
 pub trait AnyChannel: Send + Sync + 'static {
@@ -255,6 +242,7 @@ impl<const SLOT_BYTES: usize, const SLOTS: usize, const THREADS: usize, P: Polic
             slot_bytes: SLOT_BYTES,
             lane_bytes: size_of::<Lane<<Self as ChannelSpec>::Ring>>(),
             ring: offset_of!(Lane<<Self as ChannelSpec>::Ring>, ring),
+            held: offset_of!(Lane<<Self as ChannelSpec>::Ring>, held),
             layout: <Self as ChannelSpec>::Ring::LAYOUT,
         }
     }
@@ -469,8 +457,7 @@ pub(crate) fn is_default(channel: &dyn AnyChannel) -> bool {
     core::ptr::addr_eq(channel, &raw const DEFAULT.channel)
 }
 
-/// Declares a channel: a static with rings, policy and encoding of its own, to be named first in a log
-/// statement.
+/// Declares a channel: a static with rings, policy and encoding of its own, to be named first in a log statement.
 ///
 /// The types in it must be in scope. It expands to a type and a static of that name, and a thread-local.
 ///

@@ -220,10 +220,15 @@ pub fn write_held<C: ChannelSpec>(handle: &Handle<C>, bytes: usize, waits: bool)
                 // SAFETY: the slots have room for the frame's words.
                 unsafe { dest.put(at * 8, word) };
             }
-            grant.commit(Frame(frame[0]).user());
+            let user = Frame(frame[0]).user();
+            // Before the commit: a process that dies in between must not leave it in both places.
+            // SAFETY: as above.
+            unsafe { held.pass() };
+            grant.commit(user);
+        } else {
+            // SAFETY: as above.
+            unsafe { held.pass() };
         }
-        // SAFETY: as above.
-        unsafe { held.pass() };
     }
     compiler_fence(Ordering::SeqCst);
     handle.rest();

@@ -9,18 +9,24 @@
 //! and what it wants to have written it copies into its ring. So a record that is held back costs the writer
 //! nothing, is lost to no full ring, and makes none.
 //!
+//! In a black box another process reads it: when its process has died (`blackbox/recover.rs`), or while that runs
+//! (`blackbox/backtrace.rs`). For the former, what a frame overwrites is given up before, and a frame counts when it is whole, whichever
+//! instruction was the thread's last; for the latter, who reads looks at `oldest` again afterwards.
+//!
 //! Decision: the positions and the words are plain memory of one thread, handed over with the lane. The writer could hold
 //! records back, as Quill's does, if they went through the ring: but then each of them is a record for ring and
 //! writer, and a burst of what nobody may ever read can block a thread, or evict what is to be written.
 
 use core::cell::UnsafeCell;
+use core::mem::offset_of;
+use core::sync::atomic::fence;
 
 use crate::ring::{Frame, PlainDest};
 use crate::sync::{AtomicU64, Ordering, add_owned, load_owned};
 
 /// Bytes of the frames that a thread can hold back in a channel.
 pub(crate) const HELD_BYTES: usize = 64 * 1024;
-const WORDS: usize = HELD_BYTES / 8;
+pub(crate) const WORDS: usize = HELD_BYTES / 8;
 /// The most words of a frame: so it has room beside a filler.
 pub(crate) const MOST_WORDS: usize = WORDS / 2;
 
@@ -32,8 +38,18 @@ pub struct Held {
     end: AtomicU64,
     /// Frames between the two.
     frames: AtomicU64,
+    /// A recovery's note: the number of a batch, and `oldest` once that is written. As `WriterCounters` has it.
+    batch: AtomicU64,
+    batch_oldest: AtomicU64,
     words: UnsafeCell<[u64; WORDS]>,
 }
+
+/// Where the parts lie, for who reads them in a file.
+pub(crate) const OLDEST: usize = offset_of!(Held, oldest);
+pub(crate) const END: usize = offset_of!(Held, end);
+pub(crate) const BATCH: usize = offset_of!(Held, batch);
+pub(crate) const BATCH_OLDEST: usize = offset_of!(Held, batch_oldest);
+pub(crate) const FRAMES_AT: usize = offset_of!(Held, words);
 
 // SAFETY: the words are reached by `add`, `first` and `pass` only, whose callers have the lane; the rest are atomics.
 unsafe impl Sync for Held {}
@@ -60,12 +76,14 @@ impl Held {
             // SAFETY: as the caller promised.
             unsafe { self.pass() };
         }
+        // `oldest` before what lay there is overwritten.
+        fence(Ordering::Release);
         if filler != 0 {
             // SAFETY: the words up to the end are free, and there is one.
             unsafe { self.pointer(at).write(Frame::filler(filler).0) };
         }
         fill(PlainDest::new(self.pointer((at + filler) % WORDS).cast()));
-        add_owned(&self.end, (filler + words) as u64);
+        self.end.store(load_owned(&self.end) + (filler + words) as u64, Ordering::Release);
         add_owned(&self.frames, 1);
     }
 
@@ -153,7 +171,8 @@ mod tests {
 
     fn empty() -> Box<Held> {
         let zero = || AtomicU64::new(0);
-        Box::new(Held { oldest: zero(), end: zero(), frames: zero(), words: UnsafeCell::new([0; WORDS]) })
+        let [oldest, end, frames, batch, batch_oldest] = [zero(), zero(), zero(), zero(), zero()];
+        Box::new(Held { oldest, end, frames, batch, batch_oldest, words: UnsafeCell::new([0; WORDS]) })
     }
 
     fn add(held: &Held, words: usize, most: usize, mark: u64) {

@@ -13,7 +13,7 @@
 use core::time::Duration;
 
 use crate::futex;
-use crate::ring::RingView;
+use crate::ring::{RingLayout, RingView};
 use crate::sync::{AtomicU32, AtomicU64, Line, Ordering, add_owned};
 
 /// Nobody's.
@@ -128,6 +128,20 @@ pub struct WriterCounters {
     pub(crate) batch_read: AtomicU64,
     /// The tick of the last of them.
     pub(crate) batch_tick: AtomicU64,
+}
+
+/// A channel's figures, and where what is in the memory of its lanes: for who reads them from outside.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shape {
+    pub(crate) threads: usize,
+    pub(crate) slots: usize,
+    pub(crate) slot_bytes: usize,
+    /// Bytes from one lane to the next, and from a lane's start to its ring and to what its thread holds back.
+    pub(crate) lane_bytes: usize,
+    pub(crate) ring: usize,
+    pub(crate) held: usize,
+    pub(crate) layout: RingLayout,
 }
 
 /// What a lane has besides its ring and its scratch area. All bytes zero is a free lane.

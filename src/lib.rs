@@ -239,7 +239,8 @@ pub mod __fuzz;
 #[doc(hidden)]
 pub mod __box {
     pub use crate::blackbox::{
-        Event, Follow, LaneInfo, Life, Report, View, complete, complete_in_part, find, print, print_as,
+        Event, Follow, HeldBack, LaneInfo, Life, Report, View, complete, complete_in_part, find, print,
+        print_as, print_held,
     };
 }
 

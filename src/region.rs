@@ -27,7 +27,7 @@ pub(crate) const PAGE: usize = 4096;
 /// What a region begins with. In a file it is stored last: before that, the file is no black box yet.
 pub(crate) const MAGIC: [u8; 8] = *b"KAKASHI\0";
 /// The layout's number: it changes with every change of what another process reads.
-pub(crate) const VERSION: u32 = 4;
+pub(crate) const VERSION: u32 = 5;
 
 /// The process is at work, or has died.
 pub(crate) const OPEN: u32 = 1;

@@ -106,8 +106,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     (
         "blackbox",
         &[
-            "callsite", "channel", "clock", "error", "format", "gate", "journal", "lane", "level", "logger",
-            "record", "region", "ring", "sink", "stats", "zone",
+            "callsite", "channel", "clock", "error", "format", "gate", "held", "journal", "lane", "level",
+            "logger", "record", "region", "ring", "sink", "stats", "zone",
         ],
     ),
     // The end of the process by a signal or a panic.

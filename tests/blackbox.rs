@@ -838,8 +838,8 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
     refused(|bytes| bytes[0] ^= 1, "does not begin as a black box does");
     refused(|bytes| bytes[..8].copy_from_slice(b"kakashi?"), "a process that was making it has died");
     refused(|bytes| bytes[..8].fill(0), "does not begin as a black box does");
-    refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 4");
-    refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 4");
+    refused(|bytes| bytes[8] = 0, "with layout 0, and this one reads layout 5");
+    refused(|bytes| bytes[8] = 7, "with layout 7, and this one reads layout 5");
     refused(|bytes| bytes[128..136].fill(0xFF), "do not lie one behind the other");
     // The tables: what is left of them does not make all records.
     let (_, message, _) = printed(|bytes| bytes[49_152 + 600..50_480].fill(0)).expect("a part can be read");
@@ -878,7 +878,6 @@ fn a_file_that_was_changed_gets_an_error_or_a_recovery_that_says_what_is_missing
     }
 }
 
-/// A second backend in the same process, killed at once.
 /// A file of holes takes no room, and may say to have any number of lanes.
 #[test]
 fn a_box_of_more_lanes_than_a_process_has_is_read_in_part() {
@@ -893,7 +892,7 @@ fn a_box_of_more_lanes_than_a_process_has_is_read_in_part() {
     for _ in 0..2 {
         behind += 4 + (word(&from, behind) as u32) as usize;
     }
-    let channel = &from[tables + 4..behind + 69];
+    let channel = &from[tables + 4..behind + 77];
     let (mut first, lane_bytes) = (1_u64 << 32, word(&from, behind + 20));
     let mut at = tables;
     let mut put = |part: &[u8]| {
@@ -931,6 +930,7 @@ fn a_box_of_more_lanes_than_a_process_has_is_read_in_part() {
     boxes::print(&view, &mut io::sink()).expect("what is staged can be printed");
 }
 
+/// A second backend in the same process, killed at once.
 fn again(directory: &str) {
     let guard = start(directory, FileSink::append(log_of(directory)));
     info!(ROOMY, "thread=0 n={}", 1);

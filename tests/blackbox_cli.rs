@@ -12,7 +12,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use kakashi::{Block, Channel, DropOldest, FileSink, Level, info, warn};
+use kakashi::{Block, Channel, DropOldest, FileSink, Level, LevelFilter, debug, info, warn};
 
 kakashi::channel!(static WAITING: Channel<128, 8192, 4, Block>);
 kakashi::channel!(static EVICTING: Channel<64, 1024, 4, DropOldest>);
@@ -44,6 +44,10 @@ fn child() {
             }
             "evicting" => {
                 two_threads(|thread, n| info!(EVICTING, "numbered", thread = thread, n = n), count, 0)
+            }
+            "hold" => {
+                kakashi::set_backtrace(LevelFilter::Debug, 5);
+                (0..count).for_each(|n| debug!("held n={n}"));
             }
             "flush" => kakashi::flush(Duration::from_secs(60)).expect("it is written"),
             _ => break,
@@ -410,6 +414,34 @@ fn a_killed_process_is_seen_and_recovered() {
     assert_eq!(fs::read_to_string(&log).unwrap().matches(" numbered ").count(), 2000);
     let (lines, said) = done(&["tail", &black_box]);
     assert!(lines.is_empty() && said.starts_with("the process has ended"), "{said}");
+}
+
+#[cfg(not(feature = "max_level_info"))]
+#[test]
+fn what_threads_hold_back_is_shown_and_recovered() {
+    let mut looked = Looked::start();
+    let black_box = looked.folder.black_box();
+    let (lines, said) = done(&["backtrace", &looked.pid()]);
+    assert!(lines.is_empty() && said.contains("alive, holds nothing back"), "{said}");
+    looked.does("hold 20");
+    let held = |lines: &str| lines.matches(" held n=1").count();
+    let (lines, said) = done(&["backtrace", &looked.pid()]);
+    assert!(held(&lines) == 5 && lines.lines().count() == 5, "{lines}");
+    assert!(said.contains("alive, holds back 5 records of 1 thread"), "{said}");
+    let (json, _) = done(&["backtrace", &black_box, "--format", "json"]);
+    assert!(json.lines().all(|line| serde_json::from_str::<serde_json::Value>(line).is_ok()), "{json}");
+    assert_eq!(json.lines().count(), 5);
+    looked.kill();
+    let (again, said) = done(&["backtrace", &black_box]);
+    assert_eq!((again, said.contains("died, holds back 5 records")), (lines, true), "{said}");
+    let (printed, said) = done(&["recover", &black_box]);
+    assert!(held(&printed) == 5 && said.contains("5 of them were held back for an error"), "{said}");
+    done(&["recover", &black_box, "--complete"]);
+    assert_eq!(held(&fs::read_to_string(looked.folder.path("log")).unwrap()), 5);
+    let (lines, said) = done(&["backtrace", &black_box]);
+    assert!(lines.is_empty() && said.contains("ended, holds nothing back"), "{said}");
+    refused(&["backtrace", &black_box, "--format", "xml"], "text, json, json-otel");
+    refused(&["backtrace", &looked.folder.path("log")], "is not a black box");
 }
 
 #[test]

@@ -202,13 +202,8 @@ fn on_box(args: &mut Vec<OsString>, command: &BoxCommand) {
                 option(args, "out", out);
             }
             if let Some(format) = recover.format {
-                let name = match format {
-                    kakashi::Format::JsonOtel => "json-otel".to_owned(),
-                    kakashi::Format::JsonEcs => "json-ecs".to_owned(),
-                    format => format!("{format:?}").to_lowercase(),
-                };
                 assert!(!recover.complete, "they exclude each other");
-                option(args, "format", name);
+                option(args, "format", name_of(format));
             }
             flag(args, "complete", recover.complete);
             recover.path.as_os_str()
@@ -245,6 +240,19 @@ fn on_box(args: &mut Vec<OsString>, command: &BoxCommand) {
             option(args, "color", color);
             &tail.target
         }
+        BoxCommand::Backtrace { target, format } => {
+            args.push("backtrace".into());
+            option(args, "format", name_of(*format));
+            target
+        }
     };
     args.extend(["--".into(), target.to_owned()]);
+}
+
+fn name_of(format: kakashi::Format) -> String {
+    match format {
+        kakashi::Format::JsonOtel => "json-otel".to_owned(),
+        kakashi::Format::JsonEcs => "json-ecs".to_owned(),
+        format => format!("{format:?}").to_lowercase(),
+    }
 }

@@ -156,9 +156,15 @@ impl Builder {
     /// ```
     ///
     /// Their lines have the time at which they were made, so that they stand behind younger ones, and count as
-    /// [`late`](crate::AsyncStats::late). A thread's error, or its panic with the [`panic_hook`](Builder::panic_hook), lets all channels write what it holds back there; each
-    /// channel holds back by itself, at most 64 KiB. What a thread holds back when it ends is gone, as at the end of the
-    /// process. What is [off](LevelFilter::Off) by its target is not held back, and neither is what a thread without a
+    /// [`late`](crate::AsyncStats::late). A thread's error lets all channels write what it holds back there; so does its
+    /// panic with the [`panic_hook`](Builder::panic_hook), and its fault or `abort` with the
+    /// [`crash_handler`](Builder::crash_handler). Each channel holds back by itself, at most 64 KiB. What a thread holds back when it ends is gone.
+    ///
+    /// When the process dies, whatever way, what its threads hold back is in the [`black_box`](Builder::black_box): a
+    /// recovery brings it into the log with the other records, and says how many they are. `kakashi backtrace PATH|PID`
+    /// prints what the threads of a process hold back now, also while it runs, or hangs. Without a box it is gone, as at the process's own end.
+    ///
+    /// What is [off](LevelFilter::Off) by its target is not held back, and neither is what a thread without a
     /// ring of its own logs, or a signal handler in the middle of a call.
     ///
     /// A call that is held back is evaluated and costs about what one costs that is written; the writer has no work with it. Other calls
@@ -260,6 +266,7 @@ impl Builder {
     /// the default action ends the process by the same signal, with its core.
     ///
     /// With a [`black_box`](Builder::black_box) it only asks the writer: what that one does not write, the box has.
+    /// At a fault or an abort, what the thread [holds back](Builder::backtrace) is written, too, as far as there is room.
     ///
     /// Not guaranteed: records of calls that overlap or follow the signal (other threads go on); sinks of other kinds,
     /// when the writer hangs or has crashed; a descriptor that the writer itself hangs in gets that batch

@@ -23,9 +23,10 @@
 
 use std::time::{Duration, Instant};
 
+use super::lanes::LaneView;
 use super::records::{Found, Frames, Renderer};
 use super::tables::{ChannelTable, Tables};
-use super::view::{LaneView, Life, View};
+use super::view::{Life, View};
 use crate::channel::MAX_RECORD_BYTES;
 use crate::format::Look;
 use crate::level::Level;

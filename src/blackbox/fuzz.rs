@@ -10,6 +10,8 @@ use super::follow::{Event, Follow};
 use super::tables;
 use super::view::View;
 use crate::channel::channels;
+use crate::format::Format;
+use crate::held;
 use crate::journal::SinkEntry;
 use crate::lane::LaneHead;
 use crate::region::{self, MAGIC, RegionHeader};
@@ -28,7 +30,7 @@ fn sample() -> &'static Sample {
     SAMPLE.get_or_init(|| {
         let tables = tables::encode();
         let plan = region::plan(tables.len(), true);
-        let (mut parts, mut places) = (Vec::new(), Vec::new());
+        let (mut parts, mut places, mut backs) = (Vec::new(), Vec::new(), Vec::new());
         let mut put = |at: usize, bytes: &[u8]| parts.push((at as u64, bytes.to_vec()));
         let header = core::mem::offset_of!(RegionHeader, tables);
         let journal = core::mem::offset_of!(RegionHeader, journal);
@@ -64,12 +66,19 @@ fn sample() -> &'static Sample {
             for slot in 0..2 {
                 put(ring + shape.layout.slots + slot * shape.slot_bytes, &1_u64.to_le_bytes());
             }
+            // Held back: a frame of four words.
+            let back = lane + shape.held;
+            put(back + held::END, &4_u64.to_le_bytes());
+            put(back + held::FRAMES_AT, &4_u64.to_le_bytes());
             places.extend(
                 [lane, lane + size_of::<LaneHead>(), ring, ring + shape.layout.slots].map(|at| at as u64),
             );
+            backs.push(back as u64);
         }
         places
             .extend([0, header, journal, journal + 128, region::TABLES, names, staging].map(|at| at as u64));
+        // Behind the others, whose numbers the corpus has.
+        places.extend(backs);
         Sample { parts, len: plan.bytes as u64, places }
     })
 }
@@ -108,6 +117,7 @@ pub fn black_box(bytes: &[u8]) {
     if let Ok(text) = text {
         assert!(text.is_empty() || text.ends_with('\n'));
     }
+    let _ = super::print_held(&view, Format::Text, &mut Vec::new());
     view.follow(Follow::Held, &mut |event| match event {
         Event::Line { text, .. } => {
             assert!(core::str::from_utf8(text).is_ok_and(|text| text.ends_with('\n')));

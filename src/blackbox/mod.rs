@@ -26,7 +26,8 @@
 //! |---|---|
 //! | `file` | opening, locking, reserving and mapping the file; what becomes of it in a fork and at the end |
 //! | `tables` | what the indices in records stand for |
-//! | `view`, `records`, `follow` | reading a box from outside: statistics, records in order, records as they come |
+//! | `view`, `lanes`, `records`, `follow` | reading a box from outside: statistics, records in order, records as they come |
+//! | `backtrace` | what threads hold back until their next error |
 //! | `recover`, `grown`, `report` | bringing into the log what a dead process has left |
 //!
 //! Decision: lanes and staging are not copied out of the dead box into the new one, and the log's own file is not parsed to
@@ -36,12 +37,14 @@
 //! Decision: the box is reused in place rather than replaced by a new file under the same name: there would be two of them
 //! in memory for a moment, and a second name to clean up after a crash in between. What is in it is written by then.
 
+mod backtrace;
 mod file;
 mod find;
 mod follow;
 #[cfg(feature = "fuzzing")]
 pub(crate) mod fuzz;
 mod grown;
+mod lanes;
 mod plain;
 mod records;
 mod recover;
@@ -50,6 +53,7 @@ mod settle;
 mod tables;
 mod view;
 
+pub use backtrace::{HeldBack, print_held};
 pub(crate) use file::{Content, FileSizeLimit, claim, leave_in_child, own_path, remove_if_clean};
 pub use find::find;
 pub use follow::{Event, Follow};

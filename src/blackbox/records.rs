@@ -4,12 +4,15 @@
 use core::mem::offset_of;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::rc::Rc;
 
+use super::lanes::{HeldView, LaneView};
 use super::tables::{ChannelTable, Tables};
-use super::view::{LaneView, View, word};
+use super::view::{View, word};
 use crate::clock::{self, Reading};
 use crate::format::{self, Format, LineCache, LineHead, Look, Out};
-use crate::lane::{LaneHead, ThreadId};
+use crate::held;
+use crate::lane::{LaneHead, ThreadId, WriterCounters};
 use crate::level::Level;
 use crate::record::Record;
 use crate::region::STAGING_BYTES;
@@ -22,7 +25,7 @@ pub(super) const BATCH_BYTES: usize = 128 * 1024;
 /// Bytes that are read of a ring at a time.
 const CHUNK: usize = 64 * 1024;
 
-/// Frames of one ring, from a position to another.
+/// Frames of one ring, or of what a thread holds back, from a position to another.
 #[derive(Debug)]
 pub(super) struct Frames {
     /// Where the ring's slots lie in the region.
@@ -74,6 +77,25 @@ impl Frames {
             buffer: Vec::new(),
             buffered: 0,
             sequence: lane.sequence,
+            evicted: 0,
+            damaged: 0,
+            last_tick: 0,
+        }
+    }
+
+    /// What the lane's thread holds back: like a ring whose slots are words.
+    pub(super) fn held(held: &HeldView, from: u64) -> Self {
+        Frames {
+            slots_at: held.start + held::FRAMES_AT as u64,
+            slots: held::WORDS as u64,
+            slot_bytes: 8,
+            prefix: 0,
+            longest: held::MOST_WORDS,
+            position: from.max(held.end.saturating_sub(held::WORDS as u64)),
+            end: held.end.max(from),
+            buffer: Vec::new(),
+            buffered: 0,
+            sequence: 0,
             evicted: 0,
             damaged: 0,
             last_tick: 0,
@@ -151,10 +173,39 @@ impl Frames {
     }
 }
 
-/// A lane, its frames, and the record at hand.
+/// Where in a box a recovery notes how far it has come with some frames.
+#[derive(Clone, Copy)]
+pub(super) struct Notes {
+    /// The number of a batch, and the position behind the last frame in it.
+    pub(super) batch: u64,
+    pub(super) batch_read: u64,
+    /// The position up to which frames are given back.
+    pub(super) read: u64,
+}
+
+impl Notes {
+    pub(super) fn of_ring(lane: &LaneView, table: &ChannelTable<'_>) -> Notes {
+        let writer = lane.start + offset_of!(LaneHead, writer) as u64;
+        Notes {
+            batch: writer + offset_of!(WriterCounters, batch) as u64,
+            batch_read: writer + offset_of!(WriterCounters, batch_read) as u64,
+            read: lane.start + (table.shape.ring + table.shape.layout.read) as u64,
+        }
+    }
+
+    pub(super) fn of_held(held: &HeldView) -> Notes {
+        let at = |place: usize| held.start + place as u64;
+        Notes { batch: at(held::BATCH), batch_read: at(held::BATCH_OLDEST), read: at(held::OLDEST) }
+    }
+}
+
+/// The frames of a lane's ring, or those that its thread holds back, and the record at hand.
 pub(super) struct Lane {
-    pub(super) view: LaneView,
+    pub(super) view: Rc<LaneView>,
     pub(super) frames: Frames,
+    pub(super) notes: Notes,
+    /// They were held back.
+    pub(super) held: bool,
     /// The position up to which its records were passed on.
     pub(super) done: u64,
     /// There, the number of the next frame, and how many were evicted.
@@ -163,14 +214,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
+    pub(super) fn new(view: Rc<LaneView>, frames: Frames, notes: Notes, held: bool) -> Self {
+        let (done, counted) = (frames.position, (frames.sequence, frames.evicted));
+        Lane { view, frames, notes, held, done, counted, next: None }
+    }
+
     /// A record was passed on.
     pub(super) fn passed(&mut self, found: &Found) {
         (self.done, self.counted) = (found.end, found.counted);
-    }
-
-    /// Where its writer's counters lie in the region.
-    pub(super) fn writer(&self) -> u64 {
-        self.view.start + offset_of!(LaneHead, writer) as u64
     }
 
     /// Where its ring lies in the region.
@@ -187,12 +238,7 @@ pub(super) struct Merged<'v> {
 }
 
 impl<'v> Merged<'v> {
-    pub(super) fn new(view: &'v View, lanes: Vec<(LaneView, Frames)>) -> Self {
-        let lane = |(view, frames): (LaneView, Frames)| {
-            let (done, counted) = (frames.position, (frames.sequence, frames.evicted));
-            Lane { view, done, counted, frames, next: None }
-        };
-        let lanes = lanes.into_iter().map(lane).collect();
+    pub(super) fn new(view: &'v View, lanes: Vec<Lane>) -> Self {
         let mut merged = Merged { view, lanes, heap: BinaryHeap::new() };
         (0..merged.lanes.len()).for_each(|lane| merged.load(lane));
         merged

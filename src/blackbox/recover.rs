@@ -10,7 +10,6 @@
 //! program's own, a file that others have changed) what may be missing is written again, and the closing line says so.
 #![forbid(unsafe_code)]
 
-use core::mem::offset_of;
 use core::sync::atomic::Ordering;
 use std::collections::BTreeSet;
 use std::ffi::OsStr;
@@ -19,34 +18,40 @@ use std::io::{self, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::file::{Claimed, Content, FileSizeLimit, claim};
 use super::grown::{Got, got};
-use super::records::{BATCH_BYTES, Frames, Lane, Merged, Renderer, as_messages};
+use super::records::{BATCH_BYTES, Frames, Lane, Merged, Notes, Renderer, as_messages};
 use super::report::Report;
 use super::settle::{Recovery, heirs, line_start, note_place};
 use super::tables::Tables;
-use super::view::{LaneView, Life, View, bytes_of, look_of};
+use super::view::{Life, View, bytes_of, look_of};
 use crate::clock;
 use crate::error::BlackBoxError;
 use crate::format::{Format, Look};
 use crate::journal::{LookNote, MAX_SINKS};
-use crate::lane::WriterCounters;
 use crate::level::{Level, LevelFilter};
 use crate::record::Record;
 use crate::region::{CLEAN, STAGING_BYTES};
 use crate::sink::{FileSink, Retry, Sink, SinkFilter, Target};
 use crate::zone::Zone;
 
-/// The records that are in no sealed batch.
+/// The records that are in no sealed batch: those in the rings, and those that threads held back.
 fn unwritten<'v>(view: &'v View, tables: &Tables<'_>) -> Merged<'v> {
     let sealed = view.head().journal.sealed.load(Ordering::Relaxed);
-    let frames = |lane: LaneView| {
-        let table = tables.channels.get(lane.channel)?;
+    let mut lanes = Vec::new();
+    for lane in view.lanes(tables) {
+        let Some(table) = tables.channels.get(lane.channel) else { continue };
+        let lane = Rc::new(lane);
         let frames = Frames::new(table, &lane, lane.done(sealed), lane.write);
-        Some((lane, frames))
-    };
-    Merged::new(view, view.lanes(tables).into_iter().filter_map(frames).collect())
+        lanes.push(Lane::new(lane.clone(), frames, Notes::of_ring(&lane, table), false));
+        if let Some(held) = lane.held(view, table) {
+            let frames = Frames::held(&held, held.done(sealed));
+            lanes.push(Lane::new(lane, frames, Notes::of_held(&held), true));
+        }
+    }
+    Merged::new(view, lanes)
 }
 
 /// What is to be said once all records are read.
@@ -54,10 +59,13 @@ fn close(report: &mut Report, merged: &Merged<'_>, since: u64) {
     let view = merged.view;
     let totals = &view.head().totals;
     report.dropped = totals.drops.total();
-    for Lane { view: lane, frames, .. } in &merged.lanes {
+    for Lane { view: lane, frames, held, .. } in &merged.lanes {
+        report.unreadable = report.unreadable.saturating_add(frames.damaged);
+        if *held {
+            continue;
+        }
         let dropped = lane.head.drops_in_all().saturating_add(lane.counts.evicted.max(frames.evicted));
         report.dropped = report.dropped.saturating_add(dropped);
-        report.unreadable = report.unreadable.saturating_add(frames.damaged);
         let noted = lane.head.writer.batch_tick.load(Ordering::Relaxed);
         let since = if noted == 0 { since } else { noted };
         report.torn += u64::from(frames.is_torn(view, lane.counts.published, since));
@@ -115,7 +123,7 @@ pub fn print_as(view: &View, format: Option<Format>, out: &mut dyn Write) -> Res
     while let Some((lane, found)) = merged.next() {
         match renderer.line(&merged.lanes[lane].view, &found, look) {
             Some(line) => {
-                report.add(line.ns, &line.thread);
+                report.add(line.ns, &line.thread, merged.lanes[lane].held);
                 out.write_all(line.text).map_err(failed)?;
             }
             None => report.unreadable += 1,
@@ -238,8 +246,8 @@ impl Claimed {
         // What a batch has is noted with the lanes from here on: their notes are of batches that are settled, or of one
         // that was never sealed, whose number is the next one's.
         for lane in &merged.lanes {
-            self.pass(&tables, lane)?;
-            self.put(lane.writer() + offset_of!(WriterCounters, batch) as u64, &0_u64.to_le_bytes())?;
+            self.pass(lane)?;
+            self.put(lane.notes.batch, &0_u64.to_le_bytes())?;
         }
         loop {
             let batch = journal.next();
@@ -251,10 +259,10 @@ impl Claimed {
                 merged.lanes[lane].passed(&found);
                 let mut is_known = false;
                 for (target, text) in targets.iter().zip(&mut texts) {
-                    let lane = &merged.lanes[lane].view;
-                    let Some(line) = renderer.line(lane, &found, target.look) else { break };
+                    let Lane { view, held, .. } = &merged.lanes[lane];
+                    let Some(line) = renderer.line(view, &found, target.look) else { break };
                     if !std::mem::replace(&mut is_known, true) {
-                        recovery.report.add(line.ns, &line.thread);
+                        recovery.report.add(line.ns, &line.thread, *held);
                     }
                     if target.wants(line.level, line.logger) {
                         text.extend(line.text);
@@ -286,15 +294,14 @@ impl Claimed {
                 self.put(view.staging(at), text)?;
             }
             for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                self.put(lane.writer() + offset_of!(WriterCounters, batch) as u64, &batch.to_le_bytes())?;
-                let read = lane.writer() + offset_of!(WriterCounters, batch_read) as u64;
-                self.put(read, &lane.done.to_le_bytes())?;
+                self.put(lane.notes.batch, &batch.to_le_bytes())?;
+                self.put(lane.notes.batch_read, &lane.done.to_le_bytes())?;
                 self.count(&tables, lane)?;
             }
             self.step()?;
             journal.seal(batch);
             for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                self.pass(&tables, lane)?;
+                self.pass(lane)?;
             }
             for (at, text) in texts.iter().enumerate() {
                 recovery.give(at, &mut targets[at], &journal.sinks[at], text, 0)?;
@@ -309,15 +316,14 @@ impl Claimed {
     }
 
     /// The lane's records up to where it was read are given back.
-    fn pass(&self, tables: &Tables<'_>, lane: &Lane) -> Result<(), BlackBoxError> {
-        let Some(table) = tables.channels.get(lane.view.channel) else { return Ok(()) };
-        self.put(lane.ring(table) + table.shape.layout.read as u64, &lane.done.to_le_bytes())
+    fn pass(&self, lane: &Lane) -> Result<(), BlackBoxError> {
+        self.put(lane.notes.read, &lane.done.to_le_bytes())
     }
 
     /// Notes how many frames were read and which is the next one, in a ring that evicts. The same figures again if it
     /// is noted twice.
     fn count(&self, tables: &Tables<'_>, lane: &Lane) -> Result<(), BlackBoxError> {
-        let table = tables.channels.get(lane.view.channel);
+        let table = tables.channels.get(lane.view.channel).filter(|_| !lane.held);
         let Some((table, evicts)) = table.and_then(|table| Some((table, table.shape.layout.overwrite?)))
         else {
             return Ok(());

@@ -14,6 +14,8 @@ use crate::zone::Zone;
 pub struct Report {
     /// Records that the log had not got.
     pub records: u64,
+    /// Those among them that a thread held back until its next error (`Builder::backtrace`), as far as they are told apart.
+    pub held: u64,
     /// The threads that they are of: names, and the kernel's numbers where they are known.
     pub threads: BTreeMap<String, BTreeSet<u32>>,
     /// The times of the first and the last of them, in ns since 1970.
@@ -32,7 +34,8 @@ pub struct Report {
 
 impl Report {
     /// Adds a record.
-    pub(super) fn add(&mut self, ns: i64, thread: &ThreadId) {
+    pub(super) fn add(&mut self, ns: i64, thread: &ThreadId, held: bool) {
+        self.held += u64::from(held);
         self.add_named(ns, &String::from_utf8_lossy(thread.name())).insert(thread.tid);
     }
 
@@ -88,6 +91,10 @@ impl Report {
                 format::time(zone, self.to),
             )
         };
+        if self.held != 0 {
+            let were = if self.held == 1 { "was" } else { "were" };
+            text += &format!("; {} of them {were} held back for an error", self.held);
+        }
         if self.torn != 0 {
             text +=
                 &format!("; {} under way, and not among them", plural(self.torn, "call was", "calls were"));

@@ -4,6 +4,7 @@
 //! tables     u32 channels, each; u32 statements, each
 //! channel    text name, text policy, u32 threads, u32 slots, u32 bytes of a slot,
 //!            u64 place of its first lane in the region, u64 bytes of a lane, u64 place of the ring in a lane,
+//!            u64 place of what its thread holds back (`held.rs`) in a lane,
 //!            u8 1 if the ring evicts; places in the ring, u32 each: write, published, read, consumed, slots, floor,
 //!            floor's sequence number, expected sequence number; `consumed` of such a ring has bit 63 set while the last
 //!            frame is at hand and not yet read
@@ -19,8 +20,9 @@
 use std::collections::HashMap;
 
 use crate::callsite::{Field, Piece, Statement, callsites};
-use crate::channel::{Shape, channels};
-use crate::lane::{LaneHead, SCRATCH_BYTES};
+use crate::channel::channels;
+use crate::held::Held;
+use crate::lane::{LaneHead, SCRATCH_BYTES, Shape};
 use crate::level::Level;
 use crate::region;
 use crate::ring::{OverwriteLayout, RingLayout};
@@ -46,7 +48,7 @@ fn encode_at(plan: region::Plan) -> Vec<u8> {
         out.text(channel.channel_name());
         out.text(channel.policy());
         [shape.threads, shape.slots, shape.slot_bytes].into_iter().for_each(|value| out.u32(value));
-        [first, shape.lane_bytes, shape.ring].into_iter().for_each(|value| out.u64(value));
+        [first, shape.lane_bytes, shape.ring, shape.held].into_iter().for_each(|value| out.u64(value));
         let RingLayout { write, published, read, consumed, slots, overwrite } = shape.layout;
         out.u8(overwrite.is_some());
         let more = overwrite.unwrap_or_default();
@@ -162,7 +164,7 @@ impl<'a> Tables<'a> {
         for _ in 0..from.u32()? {
             let (name, policy) = (from.text()?, from.text()?);
             let [threads, slots, slot_bytes] = [from.u32()?, from.u32()?, from.u32()?];
-            let [first, lane_bytes, ring] = [from.u64()?, from.u64()?, from.u64()?];
+            let [first, lane_bytes, ring, held] = [from.u64()?, from.u64()?, from.u64()?, from.u64()?];
             let overwrite = from.u8()? == 1;
             let mut places = [0; 8];
             for place in &mut places {
@@ -184,6 +186,7 @@ impl<'a> Tables<'a> {
                 lane_bytes: usize::try_from(lane_bytes).ok()?,
                 ring: usize::try_from(ring).ok()?,
                 layout,
+                held: usize::try_from(held).ok()?,
             };
             // Each in a place of its own: so there are no more lanes than there is file.
             (first >= behind && is_plausible(&shape)).then_some(())?;
@@ -232,9 +235,10 @@ fn is_plausible(shape: &Shape) -> bool {
         && shape.layout.slots <= 4096
         && shape.ring <= 1 << 16
         && shape.ring >= size_of::<LaneHead>()
-        && shape.lane_bytes
-            >= shape.ring + shape.layout.slots + shape.slots * shape.slot_bytes + SCRATCH_BYTES
         && shape.lane_bytes <= 1 << 38
+        && shape.held <= shape.lane_bytes
+        && shape.held >= shape.ring + shape.layout.slots + shape.slots * shape.slot_bytes + SCRATCH_BYTES
+        && shape.lane_bytes - shape.held >= size_of::<Held>()
 }
 
 struct Reader<'a>(&'a [u8]);

@@ -9,6 +9,7 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::lanes::LaneView;
 use super::tables::{ChannelTable, Tables};
 use super::{file, plain, tables};
 use crate::clock::Reading;
@@ -16,11 +17,9 @@ use crate::error::BlackBoxError;
 use crate::format::{Format, Look};
 use crate::gate::State;
 use crate::journal::{PlaceEntry, SinkEntry, Text};
-use crate::lane::{FREE, LaneHead};
+use crate::lane::FREE;
 use crate::logger::{MAX_LOGGERS, ShownNames};
 use crate::region::{CLEAN, RegionHeader, STAGING_BYTES};
-use crate::ring::RingCounts;
-use crate::ring::overwrite::taken_and_read;
 use crate::stats::{AsyncStats, LaneStats, Totals};
 use crate::zone::Zone;
 
@@ -426,73 +425,4 @@ pub(super) fn bytes_of(text: &Text) -> Vec<u8> {
 /// A word within bytes; 0 where there is none.
 pub(super) fn word(bytes: &[u8], at: usize) -> u64 {
     bytes.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
-}
-
-/// A lane's head, and the figures of its ring, as they were read.
-pub(super) struct LaneView {
-    pub(super) channel: usize,
-    pub(super) shared: bool,
-    /// Where it lies in the region.
-    pub(super) start: u64,
-    pub(super) head: Box<LaneHead>,
-    pub(super) counts: RingCounts,
-    /// The ring's positions.
-    pub(super) write: u64,
-    pub(super) read: u64,
-    /// Of a ring that evicts: frames below are gone, and the number of the frame expected next.
-    pub(super) floor: u64,
-    pub(super) sequence: u64,
-}
-
-impl LaneView {
-    fn read(view: &View, table: &ChannelTable<'_>, channel: usize, at: usize, start: u64) -> Self {
-        let shape = &table.shape;
-        let mut bytes = vec![0; size_of::<LaneHead>().max(shape.ring + shape.layout.slots)];
-        view.read(start, &mut bytes);
-        let ring = bytes.get(shape.ring..).unwrap_or_default();
-        let layout = &shape.layout;
-        let [write, read] = [layout.write, layout.read].map(|at| word(ring, at));
-        let [published, mut consumed] = [layout.published, layout.consumed].map(|at| word(ring, at));
-        let (mut floor, mut evicted, mut sequence) = (0, 0, 0);
-        if let Some(more) = &layout.overwrite {
-            floor = word(ring, more.floor);
-            sequence = word(ring, more.sequence);
-            let taken;
-            (taken, consumed) = taken_and_read(consumed);
-            evicted = word(ring, more.floor_sequence).max(sequence).saturating_sub(taken);
-            // What was at hand was not read.
-            sequence = sequence.saturating_sub(taken - consumed);
-        }
-        let slots = shape.slots as u64;
-        let occupied = write.saturating_sub(read.max(floor)).min(slots);
-        LaneView {
-            channel,
-            shared: at == shape.threads,
-            start,
-            // As many bytes as it has.
-            head: plain::read(&bytes).unwrap_or_else(|| unreachable!()),
-            counts: RingCounts { published, consumed, evicted, occupied, capacity: slots },
-            write,
-            read,
-            floor,
-            sequence,
-        }
-    }
-
-    /// The same lane, as it is now.
-    pub(super) fn again(&self, view: &View, table: &ChannelTable<'_>) -> Self {
-        LaneView { shared: self.shared, ..LaneView::read(view, table, self.channel, 0, self.start) }
-    }
-
-    fn stats(&self, state: State) -> LaneStats {
-        LaneStats::of(&self.head, self.counts, self.shared, state == State::Stopped)
-    }
-
-    /// The position up to which its records are written or in a sealed batch.
-    pub(super) fn done(&self, sealed: u64) -> u64 {
-        let writer = &self.head.writer;
-        let noted = writer.batch.load(Ordering::Relaxed) == sealed && sealed != 0;
-        let read = if noted { self.read.max(writer.batch_read.load(Ordering::Relaxed)) } else { self.read };
-        read.max(self.floor)
-    }
 }

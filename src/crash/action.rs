@@ -60,6 +60,11 @@ pub(crate) fn install(handler: Handler) {
     }
 }
 
+/// Whether a signal comes from what the thread did: a fault, or its `abort`.
+pub(super) fn is_of_thread(signal: i32) -> bool {
+    SIGNALS[..=FAULTS].contains(&signal)
+}
+
 /// Restores what was there, where `handler` still is.
 pub(crate) fn uninstall(handler: Handler) {
     for (&signal, before) in SIGNALS.iter().zip(&BEFORE) {

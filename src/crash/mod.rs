@@ -35,8 +35,10 @@ use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use action::chain;
+use action::is_of_thread;
 pub(crate) use action::{install, unblock_faults, uninstall};
 
+use crate::channel::channels;
 use crate::futex;
 use crate::gate::{self, State};
 use crate::lane::ThreadId;
@@ -125,8 +127,11 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, context: *mut l
     unsafe { *libc::__errno_location() = errno };
 }
 
-/// Gets out what was logged.
+/// Gets out what was logged, and what the thread held back if the signal is its own doing.
 fn save(signal: i32, tid: u32) {
+    if is_of_thread(signal) && gate::state().is_open() {
+        channels().for_each(|channel| channel.write_held(0, false));
+    }
     let cause = CrashCause { signal, thread: ThreadId { tid, name: name(tid) } };
     let patience = patience();
     if tenure::can_answer(tid) && writer::ask(&cause, patience) {

@@ -1,8 +1,8 @@
 //! A panic hook that gets the records out: a panic may be the process's last act (`panic = "abort"`, a panic in a
 //! `drop` during another one, a hook that aborts).
 //!
-//! What the panicking thread holds back (`Builder::backtrace`) is written, as far as there is room. It flushes, calls the hook that was there before, and flushes again: that hook may end the process, or log. Both
-//! together wait at most 500 ms.
+//! What the panicking thread holds back (`Builder::backtrace`) is written, as far as there is room. It flushes, calls the hook
+//! that was there before, and flushes again: that hook may end the process, or log. Both together wait at most 500 ms.
 //!
 //! Decision: it logs nothing itself. What a panic's line looks like is the program's choice.
 #![forbid(unsafe_code)]

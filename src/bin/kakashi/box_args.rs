@@ -15,6 +15,7 @@ pub enum BoxCommand {
     Stat { target: OsString, json: bool },
     Top(Top),
     Tail(Tail),
+    Backtrace { target: OsString, format: Format },
 }
 
 pub struct Recover {
@@ -66,6 +67,10 @@ pub fn parse(name: &str, matches: &ArgMatches) -> BoxCommand {
             json: matches.get_flag("json"),
             interval: matches.get_one("interval").copied().unwrap_or(Duration::from_secs(1)),
         }),
+        "backtrace" => BoxCommand::Backtrace {
+            target: target(),
+            format: matches.get_one("format").copied().unwrap_or_default(),
+        },
         _ => BoxCommand::Tail(Tail {
             target: target(),
             level: matches.get_one("level").copied().unwrap_or(LevelFilter::Trace),
@@ -81,8 +86,8 @@ pub fn parse(name: &str, matches: &ArgMatches) -> BoxCommand {
     }
 }
 
-pub fn commands() -> [Command; 4] {
-    [recover(), stat(), top(), tail()]
+pub fn commands() -> [Command; 5] {
+    [recover(), stat(), top(), tail(), backtrace()]
 }
 
 fn flag(name: &'static str, help: &'static str) -> Arg {
@@ -115,17 +120,11 @@ fn recover() -> Command {
                 .conflicts_with("complete")
                 .help("Writes them to FILE, which must be new [default: standard output]"),
         )
-        .arg(
-            Arg::new("format")
-                .long("format")
-                .value_name("FORMAT")
-                .value_parser(format)
-                .conflicts_with("complete")
-                .help("Prints text, json, json-otel, json-ecs, logfmt or console lines [default: those of the log]"),
-        )
+        .arg(format_arg("those of the log").conflicts_with("complete"))
         .arg(flag("complete", "Completes the log files of the process instead, each record exactly once"))
         .after_help(
             "The log's own format is that of its sinks, or text if they have several.\n\
+             What its threads held back for an error (`Builder::backtrace`) is among them.\n\
              Printing changes nothing. What was found is told on standard error, and the box stays where it is.\n\
              The next start of the program on the same path completes its log by itself.",
         )
@@ -184,6 +183,25 @@ fn tail() -> Command {
             "Reading changes nothing in the process, which does not wait for it: what comes faster than it can be\n\
              read is overtaken, counted, and told on standard error.",
         )
+}
+
+fn backtrace() -> Command {
+    Command::new("backtrace")
+        .about("Prints the last records that each thread of a process holds back until its next error")
+        .arg(target())
+        .arg(format_arg("text"))
+        .after_help(
+            "What is held back, and how much of it, is the program's choice: `Builder::backtrace`, `set_backtrace`.\n\
+             Reading changes nothing, whether the process runs, hangs or has died.",
+        )
+}
+
+fn format_arg(default: &str) -> Arg {
+    Arg::new("format")
+        .long("format")
+        .value_name("FORMAT")
+        .value_parser(format)
+        .help(format!("Prints text, json, json-otel, json-ecs, logfmt or console lines [default: {default}]"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

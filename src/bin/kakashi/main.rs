@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod backtrace;
 mod box_args;
 mod config;
 mod config_args;
@@ -91,6 +92,7 @@ fn on_box(command: &BoxCommand) -> Result<(), Failure> {
         BoxCommand::Stat { target, json } => top::stat(target, *json),
         BoxCommand::Top(asked) => top::top(asked),
         BoxCommand::Tail(asked) => tail::run(asked),
+        BoxCommand::Backtrace { target, format } => backtrace::run(target, *format),
     }
 }
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use std::fs::{self, OpenOptions};
-use std::io::{self, BufWriter, IsTerminal, Write};
+use std::io::{self, BufWriter, IsTerminal, StdoutLock, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
@@ -41,13 +41,10 @@ pub fn run(asked: &Recover) -> Result<(), Failure> {
     } else if let Some(out) = &asked.out {
         to_file(&view, asked.format, out)?
     } else {
-        let stdout = io::stdout();
-        let is_terminal = stdout.is_terminal();
-        let mut out = Shown { inner: BufWriter::with_capacity(1 << 16, stdout.lock()), is_terminal };
+        let mut out = Shown::stdout();
         match boxes::print_as(&view, asked.format, &mut out) {
             Err(BlackBoxError::Recovery { source, .. }) if source.kind() == io::ErrorKind::BrokenPipe => {
-                // Nobody reads to the end. What the buffer holds cannot be written either.
-                drop(out.inner.into_parts());
+                out.give_up();
                 return Ok(());
             }
             result => result.map_err(|error| target::failure(&error))?,
@@ -58,12 +55,25 @@ pub fn run(asked: &Recover) -> Result<(), Failure> {
 }
 
 /// Standard output. A box may hold any bytes, and of those that would drive a terminal it gets none.
-struct Shown<W> {
-    inner: W,
+pub struct Shown {
+    inner: BufWriter<StdoutLock<'static>>,
     is_terminal: bool,
 }
 
-impl<W: Write> Write for Shown<W> {
+impl Shown {
+    pub fn stdout() -> Shown {
+        let stdout = io::stdout();
+        let is_terminal = stdout.is_terminal();
+        Shown { inner: BufWriter::with_capacity(1 << 16, stdout.lock()), is_terminal }
+    }
+
+    /// Nobody reads to the end: what the buffer holds cannot be written either.
+    pub fn give_up(self) {
+        drop(self.inner.into_parts());
+    }
+}
+
+impl Write for Shown {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         if !self.is_terminal {
             return self.inner.write(bytes);
