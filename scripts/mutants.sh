@@ -306,10 +306,10 @@ mutant "journal: taken noted before the write" src/writer/outlet.rs \
             let result = catch_unwind(AssertUnwindSafe(|| sink.write_batch(rest)));'
 mutant "recovery: sealed before the lanes are noted" $recover \
     '            for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                self.put(lane.writer()' \
+                self.put(lane.notes.batch,' \
     '            journal.seal(batch);
             for lane in moved.iter().map(|&lane| &merged.lanes[lane]) {
-                self.put(lane.writer()'
+                self.put(lane.notes.batch,'
 mutant "recovery: clean before the last batch is written" $recover \
     '            for (at, text) in texts.iter().enumerate() {
                 recovery.give' \

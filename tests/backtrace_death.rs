@@ -73,8 +73,6 @@ fn dies(directory: &str) {
     let guard = to_box(directory, 40).start().expect("it starts");
     let logged = Barrier::new(3);
     std::thread::scope(|scope| {
-        let over = || debug!(RAW, "of a thread that is over");
-        scope.spawn(over).join().expect("it ends");
         scope.spawn(|| {
             (0..100).for_each(|n| debug!(RAW, "raw {n} of {}", n * 2, half = n as f64 / 2.0));
             logged.wait();
@@ -89,8 +87,14 @@ fn dies(directory: &str) {
         let _user = context!(user = "kim");
         (0..100).for_each(|n| debug!("plain {n}"));
         info!("written");
-        kakashi::flush(HANG).expect("it is written");
         logged.wait();
+        // Its lane is its own, as the others have theirs by now, and is given back once the writer saw it.
+        let over = || {
+            info!(RAW, "ends");
+            debug!(RAW, "of a thread that is over");
+        };
+        scope.spawn(over).join().expect("it ends");
+        kakashi::flush(HANG).expect("it is written");
         kill();
     });
     drop(guard);
@@ -120,7 +124,7 @@ fn a_killed_process_leaves_what_its_threads_held_back() {
     let files = Files::new();
     let ended = scenario("dies").with(files.path()).run();
     assert_eq!(ended.status.signal(), Some(libc::SIGKILL), "{ended}");
-    assert_eq!(messages(&lines_of(files.log())), ["written user=kim"]);
+    assert_eq!(messages(&lines_of(files.log())), ["written user=kim", "ends"]);
     let view = View::open(&files.black_box).expect("it is a box");
 
     let mut held = Vec::new();
@@ -218,10 +222,10 @@ fn at_any_moment_the_last_ones_come_out_whole() {
             // 50 before each error, and up to 50 behind the last one; one may have been under way.
             let last = *numbers.last().expect("some came out");
             let after_error = last - last % 1000;
-            assert!(last == count || last == count + 1 || count % 1000 == 0, "{last} of {count}");
+            assert!(last == count || last == count + 1 || count.is_multiple_of(1000), "{last} of {count}");
             let mut expected: Vec<u64> =
                 (1..=after_error / 1000).flat_map(|e| e * 1000 - 49..=e * 1000).collect();
-            if last % 1000 != 0 {
+            if !last.is_multiple_of(1000) {
                 expected.extend(after_error.max(last.saturating_sub(50)) + 1..=last);
             }
             let missing = expected.iter().filter(|n| !numbers.contains(n)).count();
