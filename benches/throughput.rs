@@ -112,7 +112,9 @@ fn main() {
     }
 
     println!("{}", method::machine());
-    println!("{one_ways}");
+    if !cases.is_empty() {
+        println!("{one_ways}");
+    }
     for distance in [Distance::Near, Distance::Far] {
         print(&mut cases, distance, records);
     }

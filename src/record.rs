@@ -331,7 +331,7 @@ pub(crate) struct Stream {
 }
 
 /// A value as it lies in the record.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Raw {
     pub(crate) tag: u8,
     pub(crate) len: u8,

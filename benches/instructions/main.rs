@@ -74,12 +74,12 @@ fn measure(program: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
             faults.extend(found.iter().map(|fault| format!("{}: {fault}", message.name)));
         }
     }
-    for (at, message) in workload::rendered().enumerate() {
+    for (at, (message, format)) in workload::rendered().enumerate() {
         let parts: Result<Vec<Part>, String> =
             workload::parts_of_rendering(at).map(|part| Part::read(&stem, part, 2, program)).collect();
         let least = parts?.iter().map(Part::instructions).min().unwrap_or_default();
         rows.push(Row {
-            name: format!("writer: {}", message.name),
+            name: format!("writer: {}{}", message.name, workload::name_of(format)),
             instructions: least as f64 / RECORDS as f64,
             calls_out: 0.0,
             slack: WRITER_SLACK,

@@ -3,14 +3,14 @@
 //!
 //! ```text
 //! calling thread:  warm-up | CALLS calls | 2 CALLS calls |            for each message
-//! writer's thread: .. | RECORDS records, and a sync | ..              for two messages, REPEATS times
+//! writer's thread: .. | RECORDS records, and a sync | ..              for each of RENDERED, REPEATS times
 //! ```
 
 use std::hint::black_box;
 use std::io;
 use std::time::Duration;
 
-use kakashi::LevelFilter;
+use kakashi::{Format, Guard, LevelFilter, SinkOptions};
 
 use crate::messages::{self, MESSAGES, Message, Values};
 
@@ -22,8 +22,15 @@ pub const CALLS: u64 = 50;
 pub const RECORDS: u64 = 2000;
 /// Such parts for each message: the least counts, since the writer also looks in vain at times.
 pub const REPEATS: usize = 4;
-/// The messages whose records the writer's work is counted with.
-const RENDERED: [&str; 2] = ["count_pre_double", "count_def_double"];
+/// The messages whose records the writer's work is counted with, and their lines' formats.
+const RENDERED: [(&str, Format); 6] = [
+    ("count_pre_double", Format::Text),
+    ("count_def_double", Format::Text),
+    ("count_pre_double", Format::Json),
+    ("count_pre_double", Format::JsonOtel),
+    ("count_pre_double", Format::JsonEcs),
+    ("count_pre_double", Format::Logfmt),
+];
 
 /// Two slots each at most, and no ring has come to its end when the counting of calls ends.
 const _: () = assert!(MESSAGES.len() as u64 * (WARM_UP + 3 * CALLS) * 2 <= messages::SLOTS as u64);
@@ -48,9 +55,18 @@ pub fn parts_of_rendering(rendered: usize) -> impl Iterator<Item = usize> {
     (0..REPEATS).map(move |repeat| 3 * MESSAGES.len() + 2 * (rendered * REPEATS + repeat) + 2)
 }
 
-/// The messages of [`RENDERED`].
-pub fn rendered() -> impl Iterator<Item = &'static Message> {
-    MESSAGES.iter().filter(|message| RENDERED.contains(&message.symbol))
+/// [`RENDERED`], by messages.
+pub fn rendered() -> impl Iterator<Item = (&'static Message, Format)> {
+    RENDERED.into_iter().filter_map(|(symbol, format)| {
+        Some((MESSAGES.iter().find(|message| message.symbol == symbol)?, format))
+    })
+}
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// As it stands behind a message's name.
+pub fn name_of(format: Format) -> String {
+    if format == Format::Text { String::new() } else { format!(", {format:?}") }
 }
 
 /// Keeps nothing, and marks a sync on the writer's thread.
@@ -75,8 +91,7 @@ fn repeat(message: &Message, values: &Values, times: u64) {
 }
 
 pub fn run() {
-    let patience = Duration::from_secs(60);
-    let guard = kakashi::builder().sink(MarkingSink).start().expect("the backend starts");
+    let mut guard = start(Format::Text);
     messages::prepare().expect("a lane of each channel is free");
     let values = Values::new();
     for message in MESSAGES {
@@ -89,13 +104,27 @@ pub fn run() {
         count_mark();
     }
     kakashi::set_backtrace(LevelFilter::Off, 0);
-    for message in rendered() {
+    let mut current = Format::Text;
+    for (message, format) in rendered() {
+        if format != current {
+            stop(guard);
+            (guard, current) = (start(format), format);
+        }
         for _ in 0..REPEATS {
-            kakashi::sync(patience).expect("the writer catches up");
+            kakashi::sync(PATIENCE).expect("the writer catches up");
             repeat(message, &values, RECORDS);
-            kakashi::sync(patience).expect("the writer catches up");
+            kakashi::sync(PATIENCE).expect("the writer catches up");
         }
     }
-    let report = guard.shutdown(patience).expect("everything is written");
+    stop(guard);
+}
+
+fn start(format: Format) -> Guard {
+    let options = SinkOptions::default().format(format);
+    kakashi::builder().sink_with(MarkingSink, options).start().expect("the backend starts")
+}
+
+fn stop(guard: Guard) {
+    let report = guard.shutdown(PATIENCE).expect("everything is written");
     assert_eq!(report.messages_dropped, 0, "a run that drops counts something else");
 }

@@ -4,9 +4,10 @@
 //! Decision: sixteen digits in one SSE2 register, which every x86_64 has, take half of the instructions that twice eight
 //! in two words take: a record of two integers and a double, `Deferred`, went from 470 to 423.
 
-use super::float::is_plain;
+use super::float::{Form, form, is_plain};
 use super::out::Pen;
 use crate::number::{self, ASCII_ZEROS, FLOAT_BYTES, Short, decimal8};
+use crate::record::PLAIN;
 
 const EIGHT: u64 = 100_000_000;
 
@@ -101,15 +102,16 @@ pub(super) unsafe fn integer(pen: &mut Pen, n: u64) -> bool {
     true
 }
 
-/// Writes a float as `number::f64_text` does.
+/// Writes a float as `number::f64_text` does; for `JSON`, never without a point.
 ///
 /// # Safety
 /// There is room for 24 bytes.
 #[inline(always)]
-pub(super) unsafe fn float(pen: &mut Pen, v: f64) -> bool {
+pub(super) unsafe fn float<const JSON: bool>(pen: &mut Pen, v: f64) -> bool {
     let Some(n) = number::f64_hundred_millionths(v) else {
+        let text = number::f64_text(v);
         // SAFETY: as the caller promised.
-        return unsafe { short(pen, number::f64_text(v)) };
+        return unsafe { if JSON { json_short(pen, text) } else { short(pen, text) } };
     };
     // SAFETY: as the caller promised.
     unsafe {
@@ -120,7 +122,11 @@ pub(super) unsafe fn float(pen: &mut Pen, v: f64) -> bool {
         pen.put(1, (fraction | ASCII_ZEROS).to_le_bytes());
         // Without the zeros at its end; and without the point, if nothing is left.
         let len = 9 - fraction.leading_zeros() as usize / 8;
-        *pen = pen.moved(if fraction == 0 { 0 } else { len });
+        *pen = pen.moved(match fraction {
+            0 if JSON => 2,
+            0 => 0,
+            _ => len,
+        });
     }
     true
 }
@@ -132,22 +138,31 @@ pub(super) fn bool_text(value: bool) -> Short {
 }
 
 /// Copies a number's text of `len` bytes from a cell of `WORDS` words; false when it is none as we write it, digits and
-/// punctuation (`is_of_number`). What stands behind the text may be anything: a short one leaves the rest of its cell as
-/// an earlier record has left it.
+/// punctuation, of which a `QUOTED` text has none that would end it. What stands behind the text may be anything: a
+/// short one leaves the rest of its cell as an earlier record has left it.
 ///
 /// # Safety
 /// The cell is readable, and there is room for 24 bytes.
 #[inline(always)]
-pub(super) unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, len: u8) -> bool {
+pub(super) unsafe fn digits<const WORDS: usize, const QUOTED: bool>(
+    pen: &mut Pen,
+    cell: *const u8,
+    len: u8,
+) -> bool {
     if usize::from(len).wrapping_sub(1) >= WORDS * 8 {
         return false;
     }
-    let kinds = &KINDS[usize::from(len)];
+    let kinds = if QUOTED { &IN_QUOTES[usize::from(len)] } else { &KINDS[usize::from(len)] };
     let (mut words, mut odd) = ([0; 3], 0);
     for (at, to) in words.iter_mut().enumerate().take(WORDS) {
         // SAFETY: as the caller promised.
         *to = unsafe { word(cell.add(at * 8)) };
-        odd |= *to & kinds.mask[at] ^ kinds.bits[at];
+        let mut bytes = *to;
+        if QUOTED {
+            // One of the two bits is set in what is no quote.
+            bytes |= bytes << 1 & (0x10 * ONES);
+        }
+        odd |= bytes & kinds.mask[at] ^ kinds.bits[at];
     }
     if odd != 0 {
         return false;
@@ -157,31 +172,123 @@ pub(super) unsafe fn digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, 
     true
 }
 
+/// Copies an integer's text as [`digits`] does; false when it is any other text.
+///
+/// # Safety
+/// As there.
+#[inline(always)]
+pub(super) unsafe fn integer_digits<const WORDS: usize>(pen: &mut Pen, cell: *const u8, len: u8) -> bool {
+    if usize::from(len).wrapping_sub(1) >= WORDS * 8 {
+        return false;
+    }
+    let kinds = &KINDS[usize::from(len)];
+    let (mut words, mut odd) = ([0; 3], 0);
+    let mut negative = 0;
+    for (at, to) in words.iter_mut().enumerate().take(WORDS) {
+        // SAFETY: as the caller promised.
+        *to = unsafe { word(cell.add(at * 8)) };
+        let mut digits = *to;
+        if at == 0 {
+            negative = u8::from(digits as u8 == b'-');
+            digits ^= u64::from(negative) * u64::from(b'-' ^ b'0');
+        }
+        // The high bit of each byte, up to the first that is no digit: above `9` of the sum, else of the difference.
+        let marks = digits.wrapping_add(0x46 * ONES) | digits.wrapping_sub(ASCII_ZEROS);
+        odd |= marks & (0x80 * ONES) & kinds.mask[at];
+    }
+    let first = (words[0] >> (8 * negative)) as u8;
+    let whole = len - negative;
+    if odd != 0 || whole == 0 || (first == b'0' && whole > 1) {
+        return false;
+    }
+    // SAFETY: as the caller promised.
+    unsafe { pen.short(words, len.into()) };
+    true
+}
+
+/// Copies a float's text from a cell of three words, in the form of `Display`, or for `JSON` never without a point;
+/// false when it has an exponent, or is none. In its length, `PLAIN` says that it is in the form of `Display`.
+///
+/// # Safety
+/// The cell is readable, and there is room for 26 bytes.
+#[inline(always)]
+pub(super) unsafe fn float_digits<const JSON: bool>(pen: &mut Pen, cell: *const u8, len: u8) -> bool {
+    let (plain, len) = (len & PLAIN != 0, len & !PLAIN);
+    // SAFETY: as the caller promised.
+    let words = [0, 8, 16].map(|at| unsafe { word(cell.add(at)) });
+    // SAFETY: as the caller promised.
+    let (after, written) = unsafe { point(*pen, &words.map(u64::to_le_bytes), len, JSON, plain) };
+    *pen = after;
+    written
+}
+
+/// Writes a float's text with a point, as JSON has it; false when it has an exponent.
+///
+/// # Safety
+/// There is room for 26 bytes.
+#[inline(always)]
+pub(super) unsafe fn json_short(pen: &mut Pen, text: Short) -> bool {
+    // SAFETY: as the caller promised.
+    let (after, written) = unsafe { point(*pen, &text.words.map(u64::to_le_bytes), text.len, true, false) };
+    *pen = after;
+    written
+}
+
+/// A float's text, in JSON's form or in that of `Display`, which it has already if it is `plain`.
+///
+/// # Safety
+/// There is room for 26 bytes.
+#[inline(never)]
+unsafe fn point(pen: Pen, words: &[[u8; 8]; 3], len: u8, json: bool, plain: bool) -> (Pen, bool) {
+    let Some(text) = words.as_flattened().get(..len.into()) else { return (pen, false) };
+    let (missing, surplus) = match form(text) {
+        Form::Whole if json => (true, 0),
+        Form::ZeroFraction if !json && !plain => (false, 2),
+        Form::Other => return (pen, false),
+        _ => (false, 0),
+    };
+    // SAFETY: as the caller promised.
+    unsafe {
+        let mut pen = pen;
+        pen.short(words.map(u64::from_le_bytes), text.len() - surplus);
+        pen.put(0, [b'.', b'0']);
+        (pen.moved(if missing { 2 } else { 0 }), true)
+    }
+}
+
+/// A word of eight bytes that are 1.
+const ONES: u64 = 0x0101_0101_0101_0101;
+
 /// What a number's text has in common with all others of its length, in three words.
 #[derive(Clone, Copy)]
 #[repr(align(64))]
 struct Kinds {
-    /// The upper three bits of its bytes.
+    /// The upper bits of its bytes.
     mask: [u64; 3],
-    /// Those bits: of 0x20 to 0x3F.
+    /// What these are.
     bits: [u64; 3],
 }
 
-/// By the text's length.
-static KINDS: [Kinds; 25] = {
+/// By the text's length: the upper three bits, of 0x20 to 0x3F.
+static KINDS: [Kinds; 25] = kinds(0xE0, 0x20);
+
+/// The upper four bits, of 0x30 to 0x3F.
+static IN_QUOTES: [Kinds; 25] = kinds(0xF0, 0x30);
+
+const fn kinds(mask: u64, bits: u64) -> [Kinds; 25] {
     let mut kinds = [Kinds { mask: [0; 3], bits: [0; 3] }; 25];
     let mut len = 0;
     while len < 25 {
         let mut at = 0;
         while at < len {
-            kinds[len].mask[at / 8] |= 0xE0 << (at % 8 * 8);
-            kinds[len].bits[at / 8] |= 0x20 << (at % 8 * 8);
+            kinds[len].mask[at / 8] |= mask << (at % 8 * 8);
+            kinds[len].bits[at / 8] |= bits << (at % 8 * 8);
             at += 1;
         }
         len += 1;
     }
     kinds
-};
+}
 
 /// The sixteen digits of `n < 10^16`, as [`decimal8`] gives eight.
 #[inline(always)]
@@ -240,15 +347,26 @@ mod tests {
     fn check_float(v: f64) {
         let mut done = false;
         // SAFETY: as above.
-        let text = written(|pen| done = unsafe { float(pen, v) });
+        let text = written(|pen| done = unsafe { float::<false>(pen, v) });
         assert!(done || !number::f64_text(v).plain, "{v} can be written");
         assert_eq!(text, if done { v.to_string() } else { String::new() });
+        // SAFETY: as above.
+        let text = written(|pen| done = unsafe { float::<true>(pen, v) });
+        let short = number::f64_text(v);
+        let mut expected = String::from_utf8(short.bytes()[..short.len.into()].to_vec()).unwrap();
+        assert_eq!(done, v.is_finite() && !expected.contains('e'), "{v}");
+        expected += if expected.contains('.') { "" } else { ".0" };
+        assert_eq!(text, if done { expected } else { String::new() });
     }
 
     fn copied<const WORDS: usize>(cell: &[u8; 24], len: u8) -> Option<String> {
-        let mut is_text = false;
+        let (mut is_text, mut is_quoted) = (false, false);
         // SAFETY: the cell has three words.
-        let text = written(|pen| is_text = unsafe { digits::<WORDS>(pen, cell.as_ptr(), len) });
+        let text = written(|pen| is_text = unsafe { digits::<WORDS, false>(pen, cell.as_ptr(), len) });
+        // SAFETY: as above.
+        let quoted = written(|pen| is_quoted = unsafe { digits::<WORDS, true>(pen, cell.as_ptr(), len) });
+        let has_mark = text.bytes().any(|byte| byte < b'(');
+        assert_eq!((is_quoted, &*quoted), (is_text && !has_mark, if has_mark { "" } else { &text }));
         is_text.then_some(text)
     }
 
@@ -265,11 +383,90 @@ mod tests {
                 for (words, told) in (1..).zip(told) {
                     assert_eq!(told.as_deref(), (text.len() <= words * 8).then_some(text), "{behind}");
                 }
+                for mark in b'!'..b'0' {
+                    cell[text.len() - 1] = mark;
+                    assert!(copied::<3>(&cell, len).is_some(), "{mark}");
+                }
                 for odd in [b'x', 0, 0x7F, 0xFF] {
                     cell[text.len() - 1] = odd;
                     assert_eq!(copied::<3>(&cell, len), None, "{odd} is in no number");
                 }
             }
+        }
+    }
+
+    fn copied_integer<const WORDS: usize>(text: &str, behind: u8) -> Option<String> {
+        let mut cell = [behind; 24];
+        cell[..text.len()].copy_from_slice(text.as_bytes());
+        let mut is_text = false;
+        let written = written(|pen| {
+            // SAFETY: the cell has three words.
+            is_text = unsafe { integer_digits::<WORDS>(pen, cell.as_ptr(), text.len() as u8) };
+        });
+        is_text.then_some(written)
+    }
+
+    #[test]
+    fn an_integers_text_is_copied_and_no_other() {
+        for behind in [0, b'0', b'x', 0xFF] {
+            for text in ["0", "-0", "7", "-7", "10", "12345678", "-1234567", "-12345678", "123456789"] {
+                let expected = |words: usize| (text.len() <= words * 8).then(|| text.to_owned());
+                assert_eq!(copied_integer::<1>(text, behind), expected(1), "{text}");
+                assert_eq!(copied_integer::<2>(text, behind), expected(2), "{text}");
+            }
+            for text in [u64::MAX.to_string(), i64::MIN.to_string(), "123456789012345678901234".to_owned()] {
+                assert_eq!(copied_integer::<3>(&text, behind), Some(text));
+            }
+            for text in
+                ["", "-", "--1", "1-", "00", "01", "-01", "1.5", "/", ":", "\"", "\u{BA}", "1234567\u{E9}9"]
+            {
+                assert_eq!(copied_integer::<2>(text, behind), None, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_floats_text_is_brought_into_its_form() {
+        for (text, display, json) in [
+            ("0.5", Some("0.5"), Some("0.5")),
+            ("-12345678.125", Some("-12345678.125"), Some("-12345678.125")),
+            ("100.0", Some("100"), Some("100.0")),
+            ("-0.0", Some("-0"), Some("-0.0")),
+            ("100", Some("100"), Some("100.0")),
+            (
+                "123456789012345678901234",
+                Some("123456789012345678901234"),
+                Some("123456789012345678901234.0"),
+            ),
+            ("1e21", None, None),
+            ("1.5e-7", None, None),
+            ("NaN", None, None),
+            ("1.", None, None),
+            ("01.5", None, None),
+            ("1\"5", None, None),
+            ("", None, None),
+        ] {
+            let mut cell = [b'9'; 24];
+            cell[..text.len()].copy_from_slice(text.as_bytes());
+            let copied = |json, plain: u8| {
+                let mut done = false;
+                let len = text.len() as u8 | plain;
+                // SAFETY: the cell has three words.
+                let written = written(|pen| unsafe {
+                    done = if json {
+                        float_digits::<true>(pen, cell.as_ptr(), len)
+                    } else {
+                        float_digits::<false>(pen, cell.as_ptr(), len)
+                    };
+                });
+                done.then_some(written)
+            };
+            assert_eq!(copied(false, 0).as_deref(), display, "{text}");
+            assert_eq!(copied(false, PLAIN).as_deref(), display.map(|_| text), "{text}");
+            assert_eq!(
+                [copied(true, 0), copied(true, PLAIN)].map(|copied| copied.as_deref() == json),
+                [true; 2]
+            );
         }
     }
 

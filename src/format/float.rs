@@ -30,6 +30,24 @@ fn push_converted(out: &mut Out, cell_text: &[u8]) {
 /// a longer fraction.
 #[inline]
 pub(super) fn is_plain(text: &[u8]) -> bool {
+    matches!(form(text), Form::Whole | Form::Fraction)
+}
+
+/// The form of a float's text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Form {
+    /// `[-]whole`
+    Whole,
+    /// `[-]whole.fraction`
+    Fraction,
+    /// `[-]whole.0`
+    ZeroFraction,
+    /// Any other, and what is no float's text.
+    Other,
+}
+
+#[inline]
+pub(super) fn form(text: &[u8]) -> Form {
     let len = text.len();
     // A bit for each byte that is not a digit.
     let others = match (text.first_chunk(), text.last_chunk()) {
@@ -39,19 +57,19 @@ pub(super) fn is_plain(text: &[u8]) -> bool {
             others(*first) | middle << 8 | others(*last) << (len - 8)
         }
         (None, _) if len > 0 => others(load_short(text).to_le_bytes()) & !(u32::MAX << len),
-        _ => return false,
+        _ => return Form::Other,
     };
     let start = usize::from(text[0] == b'-');
     let others = others >> start << start;
     let point = if others == 0 { len } else { others.trailing_zeros() as usize };
     if point == start || text[start] == b'0' && point > start + 1 {
-        return false;
+        return Form::Other;
     }
     match text[point..] {
-        [] => true,
-        [b'.', b'0'] => false,
-        [b'.', _, ..] => others.is_power_of_two(),
-        _ => false,
+        [] => Form::Whole,
+        [b'.', b'0'] => Form::ZeroFraction,
+        [b'.', _, ..] if others.is_power_of_two() => Form::Fraction,
+        _ => Form::Other,
     }
 }
 

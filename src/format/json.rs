@@ -2,21 +2,25 @@
 #![forbid(unsafe_code)]
 
 use super::escape::push_json;
-use super::keys::{Limits, fitted, underscores};
+use super::grammar::Grammar;
+use super::keys::{Limits, underscores};
 use super::out::Out;
-use super::said::{Said, push_plain};
+use super::said::push_plain;
 use super::{LineCache, LineHead};
+use crate::callsite::Field;
 use crate::level::Level;
 use crate::number;
 use crate::record::Value;
 
-const KEYS: &[&str] = &["time", "level", "logger", "file", "line", "thread", "message"];
-
 /// `{"time":...,"level":...,...,"message":...,` and the fields.
-pub(super) fn push(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>) {
-    fitted(out, said, |out, limits| {
-        out.push(b"{\"time\":\"");
-        cache.time.push(out, head.ns);
+pub(super) struct Json;
+
+impl Grammar for Json {
+    const START: &'static [u8] = b"{\"time\":\"";
+    const END: &'static [u8] = b"}";
+
+    #[inline]
+    fn push_head(out: &mut Out<'_>, limits: Limits, head: &LineHead<'_>) {
         out.push(b"\",\"level\":\"");
         out.push_str(head.level.as_str());
         out.push(b"\",\"logger\":");
@@ -29,35 +33,40 @@ pub(super) fn push(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>
         }
         out.push(b",\"thread\":");
         limits.push_text(out, head.thread.name());
-        out.push(b",\"message\":");
-        limits.push_message(out, said);
-        push_fields(out, limits, said, KEYS);
-        out.push_byte(b'}');
-    });
+        out.push(b",\"message\":\"");
+    }
+
+    #[inline]
+    fn push_tail(out: &mut Out<'_>, _: Limits, _: &LineHead<'_>) {
+        out.push_byte(b'"');
+    }
+
+    fn push_key(out: &mut Out<'_>, limits: Limits, fields: &[Field<'_>], at: usize) {
+        push_key(out, limits, fields, at, &["time", "level", "logger", "file", "line", "thread", "message"]);
+    }
+
+    fn push_value(out: &mut Out<'_>, limits: Limits, value: &Value<'_>) {
+        push_value(out, limits, value);
+    }
 }
 
-const ECS_KEYS: &[&str] = &[
-    "@timestamp",
-    "log.level",
-    "message",
-    "ecs.version",
-    "log.logger",
-    "log.origin.file.name",
-    "log.origin.file.line",
-    "process.thread.name",
-    "process.thread.id",
-];
-
 /// <https://www.elastic.co/guide/en/ecs-logging/overview/current/intro.html>: the first keys are those, in this order.
-pub(super) fn push_ecs(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>) {
-    fitted(out, said, |out, limits| {
-        out.push(b"{\"@timestamp\":\"");
-        cache.time.push(out, head.ns);
+pub(super) struct Ecs;
+
+impl Grammar for Ecs {
+    const START: &'static [u8] = b"{\"@timestamp\":\"";
+    const END: &'static [u8] = b"}";
+
+    #[inline]
+    fn push_head(out: &mut Out<'_>, _: Limits, head: &LineHead<'_>) {
         out.push(b"\",\"log.level\":\"");
         out.push_str(head.level.as_str());
-        out.push(b"\",\"message\":");
-        limits.push_message(out, said);
-        out.push(b",\"ecs.version\":\"1.6.0\",\"log.logger\":");
+        out.push(b"\",\"message\":\"");
+    }
+
+    #[inline]
+    fn push_tail(out: &mut Out<'_>, limits: Limits, head: &LineHead<'_>) {
+        out.push(b"\",\"ecs.version\":\"1.6.0\",\"log.logger\":");
         limits.push_text(out, head.target.as_bytes());
         if let Some((file, line)) = head.location {
             out.push(b",\"log.origin.file.name\":");
@@ -71,33 +80,59 @@ pub(super) fn push_ecs(cache: &mut LineCache, out: &mut Out<'_>, head: &LineHead
             out.push(b",\"process.thread.id\":");
             out.push_u64(head.thread.tid.into());
         }
-        push_fields(out, limits, said, ECS_KEYS);
-        out.push_byte(b'}');
-    });
-}
+    }
 
-const OTEL_KEYS: &[&str] = &["thread.name", "thread.id", "code.file.path", "code.line.number"];
+    fn push_key(out: &mut Out<'_>, limits: Limits, fields: &[Field<'_>], at: usize) {
+        const OWN: &[&str] = &[
+            "@timestamp",
+            "log.level",
+            "message",
+            "ecs.version",
+            "log.logger",
+            "log.origin.file.name",
+            "log.origin.file.line",
+            "process.thread.name",
+            "process.thread.id",
+        ];
+        push_key(out, limits, fields, at, OWN);
+    }
+
+    fn push_value(out: &mut Out<'_>, limits: Limits, value: &Value<'_>) {
+        push_value(out, limits, value);
+    }
+}
 
 /// <https://opentelemetry.io/docs/specs/otel/logs/data-model/>, and the attributes of the semantic conventions for
 /// threads and source code.
-pub(super) fn push_otel(out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>) {
-    let severity = match head.level {
-        Level::Trace => 1,
-        Level::Debug => 5,
-        Level::Info => 9,
-        Level::Warn => 13,
-        Level::Error => 17,
-    };
-    fitted(out, said, |out, limits| {
-        out.push(b"{\"Timestamp\":\"");
-        push_signed(out, head.ns);
+pub(super) struct Otel;
+
+impl Grammar for Otel {
+    const START: &'static [u8] = b"{\"Timestamp\":\"";
+    const END: &'static [u8] = b"}}";
+
+    fn push_time(_: &mut LineCache, out: &mut Out<'_>, ns: i64) {
+        push_signed(out, ns);
+    }
+
+    #[inline]
+    fn push_head(out: &mut Out<'_>, _: Limits, head: &LineHead<'_>) {
+        let severity = match head.level {
+            Level::Trace => 1,
+            Level::Debug => 5,
+            Level::Info => 9,
+            Level::Warn => 13,
+            Level::Error => 17,
+        };
         out.push(b"\",\"SeverityText\":\"");
         out.push_str(head.level.as_str());
         out.push(b"\",\"SeverityNumber\":");
         out.push_u64(severity);
-        out.push(b",\"Body\":");
-        limits.push_message(out, said);
-        out.push(b",\"InstrumentationScope\":{\"Name\":");
+        out.push(b",\"Body\":\"");
+    }
+
+    #[inline]
+    fn push_tail(out: &mut Out<'_>, limits: Limits, head: &LineHead<'_>) {
+        out.push(b"\",\"InstrumentationScope\":{\"Name\":");
         limits.push_text(out, head.target.as_bytes());
         out.push(b"},\"Attributes\":{\"thread.name\":");
         limits.push_text(out, head.thread.name());
@@ -111,22 +146,30 @@ pub(super) fn push_otel(out: &mut Out<'_>, head: &LineHead<'_>, said: &Said<'_>)
             out.push(b",\"code.line.number\":");
             out.push_u64(line.into());
         }
-        push_fields(out, limits, said, OTEL_KEYS);
-        out.push(b"}}");
-    });
+    }
+
+    fn push_key(out: &mut Out<'_>, limits: Limits, fields: &[Field<'_>], at: usize) {
+        push_key(
+            out,
+            limits,
+            fields,
+            at,
+            &["thread.name", "thread.id", "code.file.path", "code.line.number"],
+        );
+    }
+
+    fn push_value(out: &mut Out<'_>, limits: Limits, value: &Value<'_>) {
+        push_value(out, limits, value);
+    }
 }
 
-fn push_fields(out: &mut Out<'_>, limits: Limits, said: &Said<'_>, own: &[&str]) {
-    let fields = said.fields();
-    for (at, field) in fields.iter().enumerate() {
-        out.push(b",\"");
-        limits.push_key(out, field.name, push_json);
-        for _ in 0..underscores(fields, at, own) {
-            out.push_byte(b'_');
-        }
-        out.push(b"\":");
-        push_value(out, limits, said.value(field));
+fn push_key(out: &mut Out<'_>, limits: Limits, fields: &[Field<'_>], at: usize, own: &[&str]) {
+    out.push(b",\"");
+    limits.push_key(out, fields[at].name, push_json);
+    for _ in 0..underscores(fields, at, own) {
+        out.push_byte(b'_');
     }
+    out.push(b"\":");
 }
 
 fn push_value(out: &mut Out<'_>, limits: Limits, value: &Value<'_>) {

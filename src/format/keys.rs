@@ -48,7 +48,7 @@ pub(super) struct Limits {
 }
 
 impl Limits {
-    const NONE: Limits = Limits { message: usize::MAX, text: usize::MAX };
+    pub(super) const NONE: Limits = Limits { message: usize::MAX, text: usize::MAX };
 
     pub(super) fn are_none(self) -> bool {
         self.text == usize::MAX
@@ -73,11 +73,10 @@ impl Limits {
         out.within(self.text, whole, |out| escape(out, name.as_bytes()));
     }
 
+    /// What stands between a message's quotes.
     #[inline]
     pub(super) fn push_message(self, out: &mut Out<'_>, said: &Said<'_>) {
-        out.push_byte(b'"');
         out.within(self.message, whole, |out| said.push_message(out, push_json));
-        out.push_byte(b'"');
     }
 }
 

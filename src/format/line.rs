@@ -4,94 +4,159 @@
 //! are written by a pen, which asks for room once a line. What is odd about a value is found while it is copied, and it
 //! is then written over by all the rules.
 
-use super::digits::{bool_text, digits, float, integer, short, sign, word};
-use super::escape::{push_escaped, push_quoted};
+use super::Format;
+use super::digits::{
+    bool_text, digits, float, float_digits, integer, integer_digits, json_short, short, sign, word,
+};
+use super::grammar::{Grammar, Text};
+use super::json::Json;
+use super::keys::Limits;
+use super::logfmt::Logfmt;
 use super::out::{Out, Pen};
-use super::plan::{Plan, Step, VALUES, What};
-use super::push_value;
+use super::plan::{Plan, STEPS, Step, What};
 use crate::number;
 use crate::record::{PLAIN, Record, Value};
 
 impl Plan {
-    /// Writes a record's line, but for the time, and returns the pen behind it.
+    /// Writes a record's line, from behind the time on, and returns the pen behind it; `None`, of a `QUOTED` one, when
+    /// there is no room for it after all. `QUOTED` are the formats other than text: there, the message stands in quotes,
+    /// and what a damaged record has in a number's place is looked at more closely.
     ///
     /// # Safety
-    /// `pen` is one of `out`, with room for [`Plan::most`] bytes, of which at most a time is written. The record
-    /// [fits](Plan::takes).
+    /// `pen` is one of `out`, with room for [`Plan::most`] bytes, of which at most a start is written. The record
+    /// [fits](Plan::takes), and the plan's format is text if not `QUOTED`.
     #[inline(always)]
-    pub(super) unsafe fn line(&self, out: &mut Out<'_>, mut pen: Pen, record: &[u8]) -> Pen {
+    pub(super) unsafe fn line<const QUOTED: bool>(
+        &self,
+        out: &mut Out<'_>,
+        mut pen: Pen,
+        record: &[u8],
+    ) -> Option<Pen> {
         let (texts, bytes) = (self.texts.as_ptr(), record.as_ptr());
         let mut behind = usize::from(self.cells_end);
-        for step in &self.steps[..usize::from(self.values).min(VALUES)] {
+        for step in &self.steps[..usize::from(self.count).min(STEPS)] {
             // SAFETY: the texts of a line are `TEXT` bytes at most, and as many are readable, and a pen's `BEYOND`. The
             // record fits, so that its metas are there, and cells of the sizes that belong to the steps.
             let (len, cell) = unsafe {
                 pen.wide(texts.add(step.start.into()), step.text.into());
                 (*bytes.add(step.len.into()), bytes.add(step.cell.into()))
             };
-            // SAFETY: as above; a number has at most 24 bytes, a text no more than the record, and there is room for
-            // all of them.
+            // SAFETY: as above; a number has at most 26 bytes, a text no more than the record and two quotes, and there is
+            // room for all of them.
             let written = unsafe {
+                // No arm but `Odd` without a branch of its own: else each value would pay for a look at the range.
                 match step.what {
-                    What::Digits24 => digits::<3>(&mut pen, cell, len),
-                    What::Digits16 => digits::<2>(&mut pen, cell, len),
-                    What::Digits8 => digits::<1>(&mut pen, cell, len),
-                    What::FloatDigits => len & PLAIN != 0 && digits::<3>(&mut pen, cell, len & !PLAIN),
+                    What::Integer24 if QUOTED => integer_digits::<3>(&mut pen, cell, len),
+                    What::Integer16 if QUOTED => integer_digits::<2>(&mut pen, cell, len),
+                    What::Integer8 if QUOTED => integer_digits::<1>(&mut pen, cell, len),
+                    What::Decimal if QUOTED => float_digits::<false>(&mut pen, cell, len),
+                    What::JsonDecimal if QUOTED => float_digits::<true>(&mut pen, cell, len),
+                    What::JsonF64 if QUOTED => float::<true>(&mut pen, f64::from_bits(word(cell))),
+                    What::JsonF32 if QUOTED => {
+                        json_short(&mut pen, number::f32_text(f32::from_bits(word(cell) as u32)))
+                    }
+                    What::Digits24 | What::Integer24 => digits::<3, QUOTED>(&mut pen, cell, len),
+                    What::Digits16 | What::Integer16 => digits::<2, QUOTED>(&mut pen, cell, len),
+                    What::Digits8 | What::Integer8 => digits::<1, QUOTED>(&mut pen, cell, len),
+                    What::FloatDigits if QUOTED && len & PLAIN == 0 => {
+                        float_digits::<false>(&mut pen, cell, len)
+                    }
+                    What::FloatDigits | What::Decimal | What::JsonDecimal => {
+                        len & PLAIN != 0 && digits::<3, QUOTED>(&mut pen, cell, len & !PLAIN)
+                    }
                     What::Unsigned => integer(&mut pen, word(cell)),
                     What::Signed => {
                         let value = word(cell) as i64;
                         sign(&mut pen, value < 0);
                         integer(&mut pen, value.unsigned_abs())
                     }
-                    What::F64 => float(&mut pen, f64::from_bits(word(cell))),
-                    What::F32 => short(&mut pen, number::f32_text(f32::from_bits(word(cell) as u32))),
+                    What::F64 | What::JsonF64 => float::<false>(&mut pen, f64::from_bits(word(cell))),
+                    What::F32 | What::JsonF32 => {
+                        short(&mut pen, number::f32_text(f32::from_bits(word(cell) as u32)))
+                    }
                     What::Bool => short(&mut pen, bool_text(len != 0)),
-                    What::Text | What::Field => {
+                    What::Text | What::Field | What::JsonText => {
                         let (after, next) = match step.what {
-                            What::Text => copy_text::<false>(pen, record, word(cell), behind),
-                            _ => copy_text::<true>(pen, record, word(cell), behind),
+                            What::JsonText if QUOTED => quoted_text(pen, record, word(cell), behind),
+                            What::Text if QUOTED => copy_text::<STRING>(pen, record, word(cell), behind),
+                            What::Text => copy_text::<MESSAGE>(pen, record, word(cell), behind),
+                            _ => copy_text::<FIELD>(pen, record, word(cell), behind),
                         };
                         pen = after;
                         behind = if next != 0 { next } else { behind };
                         next != 0
                     }
-                    What::Odd | What::OddField => false,
+                    What::Odd => false,
                 }
             };
             if !written {
                 // SAFETY: the pen is the one that the output gave.
                 unsafe { out.put_down(pen) };
-                behind = push_odd(out, record, step, behind);
-                if out.remaining() < Self::TEXTS_AND_NUMBERS + record.len() + Pen::BEYOND {
+                behind = self.push_odd(out, record, step, behind);
+                if out.remaining() < Self::rest(record.len()) {
                     // Never with a record of ours: a value that is longer than its cell says is a float written out, of
-                    // at most 400 bytes, which staging keeps room for behind the longest record. The line ends as it is.
+                    // at most 400 bytes, or a text with escapes, which staging keeps room for behind the longest record.
+                    if QUOTED {
+                        out.no_more();
+                        return None;
+                    }
+                    // Text ends as it is: to come back from here would cost each line a few instructions.
                     out.end_line();
-                    return out.here();
+                    return Some(out.here());
                 }
                 pen = out.here();
             }
         }
         // SAFETY: as above.
         unsafe { pen.wide(texts.add(self.last.0.into()), self.last.1.into()) };
-        pen
+        Some(pen)
+    }
+
+    /// The value of a step by all the rules; `behind` is where the next text begins, which is returned for the one
+    /// after.
+    #[cold]
+    #[inline(never)]
+    fn push_odd(&self, out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usize {
+        let record = Record::new(record);
+        let raw = record.raw_at(usize::from(step.len) - 1, step.cell.into());
+        let (value, padded) =
+            if raw.is_text() { record.text_at(raw, behind) } else { (record.value(raw), 0) };
+        let field = self.fields >> self.place_of(step) & 1 != 0;
+        match self.format {
+            Format::Json | Format::JsonEcs | Format::JsonOtel => push_as::<Json>(out, &value, field),
+            Format::Logfmt => push_as::<Logfmt>(out, &value, field),
+            _ => push_as::<Text>(out, &value, field),
+        }
+        behind + padded
     }
 }
 
-/// A value by all the rules; `behind` is where the next text begins, which is returned for the one after.
-#[cold]
-#[inline(never)]
-fn push_odd(out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usize {
-    let record = Record::new(record);
-    let raw = record.raw_at(usize::from(step.len) - 1, step.cell.into());
-    let field = matches!(step.what, What::Field | What::OddField);
-    let push_text = if field { push_quoted } else { push_escaped };
-    let (value, padded) = if raw.is_text() { record.text_at(raw, behind) } else { (record.value(raw), 0) };
-    match value {
-        Value::Text { bytes, cut: 0, .. } => push_text(out, bytes),
-        value => push_value(out, &value, push_text),
-    }
-    behind + padded
+fn push_as<G: Grammar>(out: &mut Out<'_>, value: &Value<'_>, field: bool) {
+    if field { G::push_value(out, Limits::NONE, value) } else { G::push_said(out, value) }
 }
+
+/// A text in quotes, as [`copy_text`].
+///
+/// # Safety
+/// As there, and for two more.
+#[inline(always)]
+unsafe fn quoted_text(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen, usize) {
+    // SAFETY: as the caller promised.
+    unsafe {
+        pen.put(0, [b'"']);
+        let (after, next) = copy_text::<STRING>(pen.moved(1), record, cell, behind);
+        if next == 0 {
+            return (pen, 0);
+        }
+        after.put(0, [b'"']);
+        (after.moved(1), next)
+    }
+}
+
+/// Where a text stands: in the message; a field's, which may ask for quotes; within quotes.
+const MESSAGE: u8 = 0;
+const FIELD: u8 = 1;
+const STRING: u8 = 2;
 
 /// Copies the text at `behind`, of which `cell` says the length, and returns where the next one is; 0, with the pen where
 /// it was, when the text is not there, was cut, or is not to stand in a line as it is.
@@ -99,7 +164,7 @@ fn push_odd(out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usi
 /// # Safety
 /// There is room for as many bytes as the record has.
 #[inline(never)]
-unsafe fn copy_text<const FIELD: bool>(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen, usize) {
+unsafe fn copy_text<const PLACE: u8>(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen, usize) {
     let none = (pen, 0);
     // What was cut makes it longer than any record.
     let len = cell as usize;
@@ -111,7 +176,7 @@ unsafe fn copy_text<const FIELD: bool>(pen: Pen, record: &[u8], cell: u64, behin
             let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk()) else { return };
             // SAFETY: the text is shorter than the record, and there is room for that.
             unsafe { pen.put(at, *chunk) };
-            for (odd, more) in odd.iter_mut().zip(odd_bytes::<FIELD>(chunk)) {
+            for (odd, more) in odd.iter_mut().zip(odd_bytes::<PLACE>(chunk)) {
                 *odd |= more;
             }
         };
@@ -127,9 +192,9 @@ unsafe fn copy_text<const FIELD: bool>(pen: Pen, record: &[u8], cell: u64, behin
             text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
         };
         let short = u128::from(word(0)) | u128::from(word(8)) << 64;
-        odd = odd_bytes::<FIELD>(&(short & kept | DOTS & !kept).to_le_bytes());
+        odd = odd_bytes::<PLACE>(&(short & kept | DOTS & !kept).to_le_bytes());
         // A field's value that is empty stands in quotes.
-        odd[0] |= u8::from(FIELD && len == 0);
+        odd[0] |= u8::from(PLACE == FIELD && len == 0);
         // SAFETY: a pen writes up to `BEYOND` bytes beyond a text.
         unsafe { pen.put(0, short.to_le_bytes()) };
     }
@@ -143,14 +208,18 @@ unsafe fn copy_text<const FIELD: bool>(pen: Pen, record: &[u8], cell: u64, behin
 /// What asks for nothing.
 const DOTS: u128 = u128::MAX / 255 * b'.' as u128;
 
-/// Not 0: bytes that are not printable ASCII, and for a field those that ask for quotes.
+/// Not 0: bytes that are not printable ASCII, those of a field that ask for quotes, and those that have a backslash in
+/// front within quotes.
 #[inline(always)]
-fn odd_bytes<const FIELD: bool>(text: &[u8; 16]) -> [u8; 16] {
+fn odd_bytes<const PLACE: u8>(text: &[u8; 16]) -> [u8; 16] {
     let mut odd = [0; 16];
     for (odd, &byte) in odd.iter_mut().zip(text) {
         let mut is_odd = byte.wrapping_sub(b' ') > b'~' - b' ';
-        if FIELD {
-            is_odd |= (byte == b' ') | (byte == b'"') | (byte == b'=') | (byte == b'\\');
+        if PLACE != MESSAGE {
+            is_odd |= (byte == b'"') | (byte == b'\\');
+        }
+        if PLACE == FIELD {
+            is_odd |= (byte == b' ') | (byte == b'=');
         }
         *odd = u8::from(is_odd);
     }

@@ -7,7 +7,7 @@
 //! from the line's end.
 //!
 //! Its time is that of the sink's zone, and so in the other formats (`choice.rs`). These are `json`, `logfmt`, `console` and
-//! the user's `pattern`, which write what is `said` piece by piece; rows and plans are of text.
+//! the user's `pattern`, which write what is `said` piece by piece; but for the last two, there are plans (`plan.rs`), too.
 
 mod choice;
 mod console;
@@ -17,6 +17,7 @@ mod escape;
 mod float;
 mod foreign;
 mod glance;
+mod grammar;
 mod json;
 mod keys;
 mod line;
@@ -37,9 +38,11 @@ use crate::zone::Zone;
 pub use choice::Format;
 pub(crate) use choice::Look;
 pub(crate) use escape::JSON_EXPANSION;
-use escape::{MAX_EXPANSION, push_escaped, push_name, push_quoted};
+use escape::{push_escaped, push_name, push_quoted};
 pub(crate) use foreign::head_of;
 pub(crate) use glance::{Glance, glance};
+use json::{Ecs, Json, Otel};
+use logfmt::Logfmt;
 pub(crate) use out::Out;
 pub use pattern::{Pattern, PatternError};
 pub(crate) use plan::Plans;
@@ -166,10 +169,10 @@ fn push_line(cache: &mut LineCache, out: &mut Out<'_>, format: Format, head: &Li
             said.push_message(out, push_escaped);
             out.end_line();
         }
-        Format::Json => json::push(cache, out, head, said),
-        Format::JsonOtel => json::push_otel(out, head, said),
-        Format::JsonEcs => json::push_ecs(cache, out, head, said),
-        Format::Logfmt => logfmt::push(cache, out, head, said),
+        Format::Json => grammar::push::<Json>(cache, out, head, said),
+        Format::JsonOtel => grammar::push::<Otel>(cache, out, head, said),
+        Format::JsonEcs => grammar::push::<Ecs>(cache, out, head, said),
+        Format::Logfmt => grammar::push::<Logfmt>(cache, out, head, said),
         Format::Console => console::push(cache, out, head, said),
         Format::Pattern(pattern) => pattern::push(cache, out, pattern, head, said),
     }

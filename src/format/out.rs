@@ -88,6 +88,11 @@ impl<'a> Out<'a> {
         self.overflowed = false;
     }
 
+    /// What was written is not kept: whoever asked for less room than it took goes back, and says so.
+    pub(super) fn no_more(&mut self) {
+        self.overflowed = false;
+    }
+
     /// Lets `write` append `most` bytes at most. What is written beyond is cut as `whole` says of the bytes that are
     /// there: how many of them can stay.
     #[inline]
@@ -304,15 +309,26 @@ impl Pen {
             copy(32);
             if len > 64 {
                 copy(64);
-                let mut at = 96;
-                while at < len {
-                    copy(at);
-                    at += 32;
+                if len > 96 {
+                    // SAFETY: as the caller promised.
+                    unsafe { self.long(source, len) };
                 }
             }
         }
         // SAFETY: as above.
         *self = unsafe { self.moved(len) };
+    }
+
+    /// The pieces of a text behind the first three. Out of line: what the loop keeps would be made for short texts, too.
+    ///
+    /// # Safety
+    /// As [`Pen::wide`].
+    #[inline(never)]
+    unsafe fn long(self, source: *const u8, len: usize) {
+        for at in (96..len).step_by(32) {
+            // SAFETY: as the caller promised; the room goes on for `BEYOND` bytes.
+            unsafe { self.put(at, source.add(at).cast::<[u8; 32]>().read_unaligned()) };
+        }
     }
 
     /// Writes at `offset` from the pen, which stays where it is.

@@ -1,29 +1,39 @@
 //! Plans: what is the same in every line of a statement and a thread, made once.
 //!
 //! A line is `time c0 v0 c1 v1 ... cn`: between the values stand texts that do not change, from the level and the
-//! thread to the end of the line. A plan holds these, escaped, in one piece of memory; a line is then the time, and
-//! copies and numbers by turns. What a plan cannot hold (a value that the template names twice or out of its order,
-//! more than eight values, 256 bytes of text) is rendered piece by piece, by the same rules (`format/mod.rs`).
+//! thread to the end of the line. A plan holds these, escaped, in one piece of memory; a line is then what stands before
+//! the time, the time, and copies and numbers by turns. What a plan cannot hold (values out of their order, a text that
+//! stands in the line twice, more than eight values or twelve places for them, 480 bytes of text) is rendered piece by
+//! piece, by the same rules (`grammar.rs`).
 //!
 //! Where a record's cells lie, and how each becomes text, is told by its values' kinds, which are nearly always the
 //! same for a statement. So a plan has a step for each value, made for the record that came last; whether the next one
 //! fits is one comparison of its metas (`line.rs` goes over the steps, `row.rs` over records that follow each other).
 //! Any bytes are rendered to something harmless here, too; `fuzz.rs` holds both ways against each other.
 
-use super::escape::push_escaped;
+use super::digits::{integer, sign};
+use super::escape::MAX_EXPANSION;
+use super::grammar::{Grammar, START_BYTES, Text};
+use super::json::{Ecs, Json, Otel};
+use super::keys::Limits;
+use super::logfmt::Logfmt;
 use super::out::{Out, Pen};
-use super::timestamp::TIMESTAMP_BYTES;
-use super::{LineCache, LineHead, MAX_EXPANSION, push_field_name, push_origin};
+use super::timestamp::{Parts, TIMESTAMP_BYTES, Timestamp};
+use super::{Format, LineCache, LineHead};
 use crate::callsite::{Callsite, Piece, Statement};
 use crate::level::Level;
-use crate::record::{HEADER, Kind, PREFORMATTED, Record, word};
+use crate::record::{HEADER, Kind, PREFORMATTED, Raw, Record, word};
 
-/// Plans of one thread.
+/// Plans of one thread in one format.
 const PLANS: usize = 64;
+/// The formats with plans, which have the first codes.
+const FORMATS: usize = 5;
 /// Bytes of a plan's texts.
-pub(super) const TEXT: usize = 256;
+pub(super) const TEXT: usize = 480;
 /// Values of a plan.
 pub(super) const VALUES: usize = 8;
+/// Where they stand.
+pub(super) const STEPS: usize = 12;
 /// What a pen may read beyond a text.
 const BEYOND: usize = Pen::BEYOND;
 
@@ -34,9 +44,12 @@ pub(super) struct Plan {
     /// rendered piece by piece.
     pub(super) key: u64,
     pub(super) level: Level,
-    /// Bit by bit: whether the value is a field's, which is quoted if it must be.
-    pub(super) fields: u8,
-    pub(super) values: u8,
+    pub(super) format: Format,
+    /// Bit by bit: whether the step is a field, and whether an earlier one has its value.
+    pub(super) fields: u16,
+    again: u16,
+    values: u8,
+    pub(super) count: u8,
     /// The record that the steps were made for: its metas, as far as they say where cells lie and what is in them, and
     /// which bits these are.
     pub(super) metas: [u64; 2],
@@ -44,10 +57,10 @@ pub(super) struct Plan {
     /// Where the texts of such a record's values begin, behind the last cell.
     pub(super) cells_end: u16,
     /// Bytes that a record must have.
-    pub(super) least: u16,
+    least: u32,
     /// Whether such records go beyond a cache line of 64 bytes.
     pub(super) wide: bool,
-    pub(super) steps: [Step; VALUES],
+    pub(super) steps: [Step; STEPS],
     /// Where the text behind the last value begins, and its bytes.
     pub(super) last: (u16, u16),
     pub(super) texts: [u8; TEXT + BEYOND],
@@ -67,14 +80,19 @@ pub(super) struct Step {
     pub(super) what: What,
 }
 
+impl Step {
+    /// Which of the record's values it is.
+    fn value(&self) -> usize {
+        (usize::from(self.len) - HEADER) / 2 % VALUES
+    }
+}
+
 /// How a value becomes text.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(super) enum What {
-    /// Not as one of the following: by all the rules (`format/mod.rs`).
+    /// Not as one of the following: by all the rules (`grammar.rs`).
     Odd,
-    /// Nor this one, which is a field's.
-    OddField,
     /// A number's text in one, two or three words.
     Digits8,
     Digits16,
@@ -89,13 +107,33 @@ pub(super) enum What {
     /// A text in the message, and a field's, which is quoted if it must be.
     Text,
     Field,
+    /// A field's number, where a value that stands in quotes is none: the same texts, and nothing else.
+    Integer8,
+    Integer16,
+    Integer24,
+    Decimal,
+    /// A float as JSON has it, never without a point, and a text in quotes.
+    JsonDecimal,
+    JsonF32,
+    JsonF64,
+    JsonText,
 }
 
 impl What {
-    fn of(tag: u8, field: bool) -> Self {
+    fn of(tag: u8, field: bool, format: Format) -> Self {
+        let typed = field && format != Format::Text;
+        let json = typed && format != Format::Logfmt;
         match (Kind::of(tag), tag & PREFORMATTED != 0) {
+            (Kind::Str | Kind::Display | Kind::Debug, _) if json => What::JsonText,
+            (Kind::F32 | Kind::F64, true) if json => What::JsonDecimal,
+            (Kind::F32, false) if json => What::JsonF32,
+            (Kind::F64, false) if json => What::JsonF64,
             (Kind::Str | Kind::Display | Kind::Debug, _) if field => What::Field,
             (Kind::Str | Kind::Display | Kind::Debug, _) => What::Text,
+            (Kind::U8 | Kind::U16 | Kind::I8 | Kind::I16, true) if typed => What::Integer8,
+            (Kind::U32 | Kind::I32, true) if typed => What::Integer16,
+            (Kind::U64 | Kind::I64, true) if typed => What::Integer24,
+            (Kind::F32 | Kind::F64, true) if typed => What::Decimal,
             (Kind::U8 | Kind::U16 | Kind::I8 | Kind::I16, true) => What::Digits8,
             (Kind::U32 | Kind::I32, true) => What::Digits16,
             (Kind::U64 | Kind::I64, true) => What::Digits24,
@@ -105,19 +143,85 @@ impl What {
             (Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64, false) => What::Signed,
             (Kind::F32, false) => What::F32,
             (Kind::F64, false) => What::F64,
-            _ if field => What::OddField,
             _ => What::Odd,
         }
     }
 }
 
-/// The plans of one thread's statements, by the statement's place in the program.
-pub(crate) struct Plans(Option<Box<[Plan; PLANS]>>);
+/// What stands before a line's texts: a constant, and the time.
+pub(super) struct Start {
+    text: [u8; START_BYTES],
+    len: usize,
+    time_len: usize,
+    /// The time is a number.
+    in_ns: bool,
+}
+
+impl Start {
+    pub(super) fn of(format: Format, time: &Timestamp) -> Start {
+        let start = match format {
+            Format::Json => Json::START,
+            Format::JsonOtel => Otel::START,
+            Format::JsonEcs => Ecs::START,
+            Format::Logfmt => Logfmt::START,
+            _ => Text::START,
+        };
+        let mut text = [0; START_BYTES];
+        text[..start.len()].copy_from_slice(start);
+        Start { text, len: start.len(), time_len: time.len(), in_ns: format == Format::JsonOtel }
+    }
+
+    /// Writes it, and returns the pen behind it. Of text (not `QUOTED`), it is the time alone.
+    ///
+    /// # Safety
+    /// There is room for [`Start::MOST`] bytes.
+    #[inline(always)]
+    pub(super) unsafe fn write<const QUOTED: bool>(
+        &self,
+        time: &mut Timestamp,
+        mut pen: Pen,
+        ns: i64,
+    ) -> Pen {
+        // SAFETY: as the caller promised.
+        unsafe {
+            if QUOTED {
+                pen.put(0, self.text);
+                pen = pen.moved(self.len);
+            }
+            let Parts { second, threes: [millis, micros, nanos], end, unix: (unix, unix_len) } =
+                time.parts(ns);
+            if QUOTED && self.in_ns {
+                if unix_len == 0 {
+                    sign(&mut pen, ns < 0);
+                    integer(&mut pen, ns.unsigned_abs());
+                    return pen;
+                }
+                pen.put(0, *unix);
+                pen = pen.moved(unix_len);
+                pen.put(0, millis);
+                pen.put(3, micros);
+                pen.put(6, nanos);
+                return pen.moved(9);
+            }
+            pen.put(0, *second);
+            pen.put(20, millis);
+            pen.put(23, micros);
+            pen.put(26, nanos);
+            pen.put(29, end);
+            pen.moved(self.time_len)
+        }
+    }
+
+    const MOST: usize = START_BYTES + TIMESTAMP_BYTES;
+}
+
+/// The plans of one thread's statements, by the statement's place in the program, for each format.
+pub(crate) struct Plans([Option<Box<[Plan; PLANS]>>; FORMATS]);
 
 impl Plans {
-    /// None yet: the memory comes with the lane's first record, some 30 KiB.
+    /// None yet: the memory comes with the lane's first record in a format, some 50 KiB.
     pub(crate) fn new() -> Self {
-        Plans(None)
+        Plans([const { None }; FORMATS])
     }
 
     #[cold]
@@ -125,66 +229,72 @@ impl Plans {
         const EMPTY: Plan = Plan {
             key: Plan::NONE,
             level: Level::Error,
+            format: Format::Text,
             fields: 0,
+            again: 0,
             values: 0,
+            count: 0,
             metas: [0; 2],
             mask: [0; 2],
             cells_end: 0,
             least: 0,
             wide: false,
-            steps: [Step { start: 0, text: 0, cell: 0, len: 0, what: What::Odd }; VALUES],
+            steps: [Step { start: 0, text: 0, cell: 0, len: 0, what: What::Odd }; STEPS],
             last: (0, 0),
             texts: [0; TEXT + BEYOND],
         };
         Box::new([EMPTY; PLANS])
     }
 
+    /// Whether there are plans for a format's lines.
+    pub(crate) fn are_for(format: Format) -> bool {
+        (format.code() as usize) < FORMATS
+    }
+
     /// Forgets all: the lane has another thread.
     pub(crate) fn clear(&mut self) {
-        for plan in self.0.iter_mut().flat_map(|all| all.iter_mut()) {
+        for plan in self.0.iter_mut().flatten().flat_map(|all| all.iter_mut()) {
             plan.key = Plan::NONE;
         }
     }
 
-    /// All of them, if there are any yet.
-    pub(super) fn all(&mut self) -> Option<&mut [Plan; PLANS]> {
-        self.0.as_deref_mut()
+    /// All of a format, if there are any yet.
+    pub(super) fn all(&mut self, format: Format) -> Option<&mut [Plan; PLANS]> {
+        self.0.get_mut(format.code() as usize)?.as_deref_mut()
     }
 
-    /// One record as a text line, its end included. `head` is called for a statement's first line, and whenever
+    /// One record as a line, its end included. `head` is called for a statement's first line, and whenever
     /// another one has taken its plan's place.
+    #[allow(clippy::too_many_arguments)] // as of `format::record`
     pub(crate) fn record<'h>(
         &mut self,
         cache: &mut LineCache,
         out: &mut Out<'_>,
+        format: Format,
         ns: i64,
         callsite: &Callsite,
         record: &Record<'_>,
         head: impl Fn() -> LineHead<'h>,
     ) {
-        if record.has_context {
-            return super::text(cache, out, &head(), callsite.statement(), record, false);
-        }
-        let key = record.key();
-        let plan = &mut self.0.get_or_insert_with(Self::allocate)[Plan::place(key)];
-        if plan.key & !Plan::UNFIT != key {
-            plan.make(key, callsite.statement(), &head());
-        }
-        if plan.key == key
-            && record.len() >= Plan::LEAST
-            && out.remaining() > Plan::most(record.len())
-            && plan.takes(record.bytes(), record.len())
-        {
-            cache.time.push(out, ns);
-            let pen = out.here();
-            // SAFETY: there is room for that much, and the plan takes it.
-            unsafe {
-                let pen = plan.line(out, pen, record.bytes());
-                out.put_down(pen);
+        let plans = self.0.get_mut(format.code() as usize).filter(|_| !record.has_context);
+        if let Some(plans) = plans {
+            let key = record.key();
+            let plan = &mut plans.get_or_insert_with(Self::allocate)[Plan::place(key)];
+            if plan.key & !Plan::UNFIT != key {
+                plan.make(key, format, callsite.statement(), &head());
             }
-            return;
+            if plan.key == key
+                && record.len() >= Plan::LEAST
+                && plan.takes(record.bytes(), record.len())
+                && match format {
+                    Format::Text => plan.record::<false>(cache, out, ns, record),
+                    _ => plan.record::<true>(cache, out, ns, record),
+                }
+            {
+                return;
+            }
         }
-        super::text(cache, out, &head(), callsite.statement(), record, false);
+        super::record(cache, out, format, &head(), callsite.statement(), record, false);
     }
 }
 
@@ -195,74 +305,117 @@ impl Plan {
     /// Bytes of a record whose metas can be read as two words. Records of ours lie in slots of 64.
     pub(super) const LEAST: usize = HEADER + 16;
 
+    /// Which of the steps it is.
+    pub(super) fn place_of(&self, step: &Step) -> usize {
+        self.steps.iter().position(|other| core::ptr::eq(other, step)).unwrap_or_default()
+    }
+
     /// Which of the plans is the statement's. One statement may be used with several loggers by turns.
     #[inline(always)]
     pub(super) fn place(key: u64) -> usize {
         (key as u32 as usize / size_of::<Callsite>()).wrapping_add((key >> 32) as usize) % PLANS
     }
 
-    /// The room in which a line of a record of `len` bytes can never be cut, its time included: where there is less, it
-    /// is rendered piece by piece.
+    /// The room that a line of a record of `len` bytes may need, its start included; of text also with escapes, where a
+    /// line is cut by plan as it is piece by piece.
     #[inline(always)]
-    pub(super) fn most(len: usize) -> usize {
-        TIMESTAMP_BYTES + Self::TEXTS_AND_NUMBERS + BEYOND + len * MAX_EXPANSION
+    pub(super) fn most<const QUOTED: bool>(len: usize) -> usize {
+        Start::MOST + Self::rest(if QUOTED { len } else { len * MAX_EXPANSION })
     }
 
-    /// The most that the plan's texts and a record's numbers come to.
-    pub(super) const TEXTS_AND_NUMBERS: usize = TEXT + VALUES * 24;
+    /// The same without escapes from its first value on: the plan's texts, numbers and quotes, and texts no longer than
+    /// the record.
+    #[inline(always)]
+    pub(super) fn rest(len: usize) -> usize {
+        TEXT + STEPS * 32 + len + BEYOND
+    }
+
+    /// The line of a record that the plan takes. False when there is no room for it: then nothing is written.
+    #[inline(always)]
+    fn record<const QUOTED: bool>(
+        &self,
+        cache: &mut LineCache,
+        out: &mut Out<'_>,
+        ns: i64,
+        record: &Record<'_>,
+    ) -> bool {
+        if out.remaining() <= Self::most::<QUOTED>(record.len()) {
+            return false;
+        }
+        let start = Start::of(self.format, &cache.time);
+        let before = out.here();
+        // SAFETY: there is room for that much, and the plan takes it.
+        let behind = unsafe {
+            let pen = start.write::<QUOTED>(&mut cache.time, before, ns);
+            self.line::<QUOTED>(out, pen, record.bytes())
+        };
+        // SAFETY: the pens are those that the output gave.
+        unsafe { out.put_down(behind.unwrap_or(before)) };
+        behind.is_some()
+    }
 
     #[cold]
     #[inline(never)]
-    fn make(&mut self, key: u64, statement: Statement<'_>, head: &LineHead<'_>) {
-        self.level = head.level;
+    fn make(&mut self, key: u64, format: Format, statement: Statement<'_>, head: &LineHead<'_>) {
+        (self.level, self.format) = (head.level, format);
         // For no record yet.
         (self.metas, self.mask) = ([u64::MAX; 2], [0; 2]);
-        self.key = if self.lay_out(statement, head).is_some() { key } else { key | Self::UNFIT };
+        let fits = match format {
+            Format::Json => self.lay_out::<Json>(statement, head),
+            Format::JsonOtel => self.lay_out::<Otel>(statement, head),
+            Format::JsonEcs => self.lay_out::<Ecs>(statement, head),
+            Format::Logfmt => self.lay_out::<Logfmt>(statement, head),
+            _ => self.lay_out::<Text>(statement, head),
+        };
+        self.key = if fits.is_some() { key } else { key | Self::UNFIT };
     }
 
     /// `None` when the statement does not fit into a plan.
-    fn lay_out(&mut self, statement: Statement<'_>, head: &LineHead<'_>) -> Option<()> {
-        (self.values, self.fields) = (0, 0);
-        if statement.foreign {
+    fn lay_out<G: Grammar>(&mut self, statement: Statement<'_>, head: &LineHead<'_>) -> Option<()> {
+        (self.values, self.count, self.fields, self.again) = (0, 0, 0, 0);
+        if statement.foreign || statement.values > VALUES {
             return None;
         }
-        let values = statement.values;
         // Room that is never used up: a text that ends there is too long.
         let mut texts = [0; TEXT + 1];
         let mut out = Out::new(&mut texts);
         let mut start = 0;
-        push_origin(&mut out, head);
+        G::push_head(&mut out, Limits::NONE, head);
         for piece in statement.pieces {
             match *piece {
-                Piece::Literal(text) => push_escaped(&mut out, text.as_bytes()),
-                Piece::Value(at) => self.end_text(&mut start, out.len(), at, values, false)?,
+                Piece::Literal(text) => G::ESCAPE(&mut out, text.as_bytes()),
+                Piece::Value(at) => self.end_text(&mut start, out.len(), at, false)?,
             }
         }
-        for field in statement.fields.iter().filter(|field| !field.in_message) {
-            out.push_byte(b' ');
-            push_field_name(&mut out, field.name);
-            out.push_byte(b'=');
-            self.end_text(&mut start, out.len(), field.value, values, true)?;
+        G::push_tail(&mut out, Limits::NONE, head);
+        for (at, field) in statement.fields.iter().enumerate() {
+            if G::ALL_FIELDS || !field.in_message {
+                G::push_key(&mut out, Limits::NONE, statement.fields, at);
+                self.end_text(&mut start, out.len(), field.value, true)?;
+            }
         }
+        out.push(G::END);
         out.push_byte(b'\n');
-        if usize::from(self.values) != values || out.len() > TEXT {
+        if out.len() > TEXT {
             return None;
         }
+        // Those behind the last one that is shown, too: their metas are in the record.
+        self.values = statement.values as u8;
         self.last = (start as u16, (out.len() - start) as u16);
         self.texts.get_mut(..=TEXT)?.copy_from_slice(&texts);
         Some(())
     }
 
-    /// The text before value `at` ends at `end`.
-    fn end_text(&mut self, start: &mut usize, end: usize, at: u8, values: usize, field: bool) -> Option<()> {
-        if at != self.values || usize::from(at) >= values.min(VALUES) {
-            return None;
-        }
-        let step = self.steps.get_mut(usize::from(at))?;
+    /// The text before value `at` ends at `end`. Of the values that stand there for the first time, each is the next one.
+    fn end_text(&mut self, start: &mut usize, end: usize, at: u8, field: bool) -> Option<()> {
+        let step = self.steps.get_mut(usize::from(self.count)).filter(|_| at <= self.values)?;
         (step.start, step.text) = (*start as u16, (end - *start) as u16);
+        step.len = HEADER as u8 + 2 * at + 1;
         *start = end;
-        self.fields |= u8::from(field) << at;
-        self.values += 1;
+        self.fields |= u16::from(field) << self.count;
+        self.again |= u16::from(at < self.values) << self.count;
+        self.values = self.values.max(at + 1);
+        self.count += 1;
         Some(())
     }
 
@@ -275,7 +428,7 @@ impl Plan {
         if !self.fits(from) {
             self.fit(&from[..len]);
         }
-        len >= usize::from(self.least)
+        len >= self.least as usize
     }
 
     /// Whether the steps are for records with such metas.
@@ -292,18 +445,27 @@ impl Plan {
         let values = usize::from(self.values).min(VALUES);
         let mut stream = Record::new(record).stream(values);
         let mut mask = 0;
-        for (at, step) in self.steps.iter_mut().enumerate().take(values) {
-            let raw = stream.next();
-            (step.cell, step.len) = (raw.cell as u16, (HEADER + 2 * at + 1) as u8);
-            step.what = What::of(raw.tag, self.fields >> at & 1 != 0);
+        let mut raws = [Raw::default(); VALUES];
+        for (at, raw) in raws.iter_mut().enumerate().take(values) {
+            *raw = stream.next();
             let told: u128 = if raw.size_is_in_meta() { 0xFFFF } else { 0xFF };
             mask |= told << (16 * at);
         }
         // At most eight cells of 255 words.
         self.cells_end = stream.cell() as u16;
-        let texts = self.steps[..values].iter().any(|step| matches!(step.what, What::Text | What::Field));
-        self.wide = self.cells_end > 64 || texts;
-        self.least = self.cells_end.max(Self::LEAST as u16);
+        self.wide = self.cells_end > 64;
+        self.least = u32::from(self.cells_end).max(Self::LEAST as u32);
+        for (step, at) in self.steps.iter_mut().zip(0..self.count) {
+            let [field, again] = [self.fields, self.again].map(|bits| bits >> at & 1 != 0);
+            let raw = &raws[step.value()];
+            step.cell = raw.cell as u16;
+            step.what = What::of(raw.tag, field, self.format);
+            self.wide |= raw.is_text();
+            if again && raw.is_text() {
+                // Where it lies is not kept. No record is that long.
+                self.least = u32::MAX;
+            }
+        }
         self.mask = [mask as u64, (mask >> 64) as u64];
         self.metas = [HEADER, HEADER + 8].map(|at| word(record, at) & self.mask[at / 8 - HEADER / 8]);
     }
@@ -322,16 +484,17 @@ mod tests {
     #[test]
     fn a_line_by_plan_stays_in_its_room() {
         const LITERAL: &str = "a text of fifty bytes, the same in all of the lines";
-        const PIECES: [Piece<'static>; 5] = [
-            Piece::Literal(LITERAL),
-            Piece::Literal(LITERAL),
-            Piece::Literal(LITERAL),
-            Piece::Value(0),
-            Piece::Value(1),
-        ];
-        static NUMBERS: [Callsite; 2] = [
-            Callsite::new(Level::Info, false, "m", "f.rs", 1, "", PIECES.split_at(4).0, &[], 1),
+        const PIECES: [Piece<'static>; 10] = {
+            let mut pieces = [const { Piece::Literal(LITERAL) }; 10];
+            (pieces[8], pieces[9]) = (Piece::Value(0), Piece::Value(1));
+            pieces
+        };
+        // As much as fits into a plan of text, of the others, and one value more.
+        static NUMBERS: [Callsite; 4] = [
+            Callsite::new(Level::Info, false, "m", "f.rs", 1, "", PIECES.split_at(9).0, &[], 1),
             Callsite::new(Level::Info, false, "m", "f.rs", 1, "", &PIECES, &[], 2),
+            Callsite::new(Level::Info, false, "m", "f.rs", 1, "", PIECES.split_at(9).0.split_at(4).1, &[], 1),
+            Callsite::new(Level::Info, false, "m", "f.rs", 1, "", PIECES.split_at(4).1, &[], 2),
         ];
         let head = LineHead {
             ns: 0,
@@ -340,7 +503,11 @@ mod tests {
             location: Some(("f.rs", 1)),
             thread: ThreadId { tid: 1, name: [b'x'; 16] },
         };
-        for (site, count) in NUMBERS.iter().zip(1..) {
+        let formats = [Format::Text, Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt];
+        for (format, (site, count)) in formats
+            .into_iter()
+            .flat_map(|format| NUMBERS.iter().zip([1, 2, 1, 2]).map(move |site| (format, site)))
+        {
             let mut bytes = vec![0; HEADER];
             for _ in 0..count {
                 bytes.extend_from_slice(&meta(Kind::F64, false, 0).to_le_bytes());
@@ -355,7 +522,7 @@ mod tests {
                 const GUARD: [u8; 512] = [0xA5; 512];
                 let mut memory = [vec![0; room], GUARD.to_vec()].concat();
                 let mut out = Out::new(&mut memory[..room]);
-                plans.record(&mut cache, &mut out, 0, site, &record, || head.clone());
+                plans.record(&mut cache, &mut out, format, 0, site, &record, || head.clone());
                 let len = out.len();
                 assert_eq!(memory[room..], GUARD, "a line stays in its room of {room}");
                 memory.truncate(len);
@@ -365,8 +532,12 @@ mod tests {
             assert!(whole.len() > TIMESTAMP_BYTES + 180, "{}", whole.len());
             for room in 1..2048 {
                 let part = line(room);
-                let (_, text) = part.split_last().expect("it ends");
-                assert!(whole.starts_with(text), "in {room}");
+                if format == Format::Text {
+                    let (_, text) = part.split_last().expect("it ends");
+                    assert!(whole.starts_with(text), "in {room}");
+                } else if room >= whole.len() {
+                    assert_eq!(part, whole, "in {room}");
+                }
             }
         }
     }

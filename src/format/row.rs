@@ -5,10 +5,9 @@
 //! (a filler, a younger or a late one, a statement without a plan, too little room) it ends: the writer has another way
 //! for that one, and then comes back.
 
-use super::LineCache;
 use super::out::Out;
-use super::plan::{Plan, Plans};
-use super::timestamp::Parts;
+use super::plan::{Plan, Plans, Start};
+use super::{Format, LineCache};
 use crate::clock::Shown;
 use crate::level::LevelFilter;
 use crate::record::word;
@@ -26,8 +25,9 @@ pub(crate) struct Row<'a> {
     pub(crate) limit: u64,
     /// No line is begun when there are that many bytes in the output.
     pub(crate) full: usize,
-    /// The lines that are wanted.
+    /// The lines that are wanted, and their format.
     pub(crate) wanted: LevelFilter,
+    pub(crate) format: Format,
 }
 
 /// What was gone over.
@@ -45,6 +45,7 @@ const AHEAD: usize = 8;
 impl Plans {
     /// Renders the row's records until something is out of the ordinary. The first one is not younger than the row's
     /// limit, and `shown` begins with it.
+    #[inline]
     pub(crate) fn row(
         &mut self,
         cache: &mut LineCache,
@@ -52,8 +53,22 @@ impl Plans {
         row: Row<'_>,
         shown: &mut Shown,
     ) -> Gone {
-        let Some(plans) = self.all() else { return Gone::default() };
-        let time_len = cache.time.len();
+        match row.format {
+            Format::Text => self.row_of::<false>(cache, out, row, shown),
+            _ => self.row_of::<true>(cache, out, row, shown),
+        }
+    }
+
+    #[inline(never)]
+    fn row_of<const QUOTED: bool>(
+        &mut self,
+        cache: &mut LineCache,
+        out: &mut Out<'_>,
+        row: Row<'_>,
+        shown: &mut Shown,
+    ) -> Gone {
+        let Some(plans) = self.all(row.format) else { return Gone::default() };
+        let start = Start::of(row.format, &cache.time);
         let mut pen = out.here();
         // What is left of the output when it is full.
         let least = out.remaining().saturating_sub(row.full.saturating_sub(out.len()));
@@ -70,7 +85,7 @@ impl Plans {
                 || plan.key != frame.user()
                 || tick > row.limit
                 || room <= least
-                || room <= Plan::most(len)
+                || room <= Plan::most::<QUOTED>(len)
                 || !plan.takes(rest, len)
             {
                 break;
@@ -80,15 +95,12 @@ impl Plans {
             let (record, behind) = rest.split_at(len);
             if row.wanted.allows(plan.level) {
                 // SAFETY: there is room for a line, and the plan takes the record.
-                unsafe {
-                    let Parts { second, threes: [millis, micros, nanos], end } = cache.time.parts(ns);
-                    pen.put(0, *second);
-                    pen.put(20, millis);
-                    pen.put(23, micros);
-                    pen.put(26, nanos);
-                    pen.put(29, end);
-                    pen = plan.line(out, pen.moved(time_len), record);
-                }
+                let behind = unsafe {
+                    let pen = start.write::<QUOTED>(&mut cache.time, pen, ns);
+                    plan.line::<QUOTED>(out, pen, record)
+                };
+                let Some(behind) = behind else { break };
+                pen = behind;
             }
             records += 1;
             rest = behind;
@@ -121,7 +133,7 @@ fn prefetch(rest: &[u8], slot_bytes: usize, wide: bool, len: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::callsite::{Callsite, Piece};
+    use crate::callsite::{Callsite, Field, Piece};
     use crate::clock::{self, Anchor};
     use crate::format::LineHead;
     use crate::lane::ThreadId;
@@ -139,7 +151,7 @@ mod tests {
         1,
         "",
         &[Piece::Literal("v="), Piece::Value(0)],
-        &[],
+        &[Field { name: "v", value: 0, in_message: true }],
         1,
     );
 
@@ -173,38 +185,44 @@ mod tests {
         let anchor = Anchor::new();
         let first = clock::now();
         let frames = frames(first);
-        let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
-        let mut shown = anchor.row(first).expect("it is not late");
-        let mut ends = vec![0];
-        let mut whole = vec![0; 4096];
-        let mut out = Out::new(&mut whole);
-        for (at, frame) in (0..).zip(frames.chunks(SLOT)) {
-            let ns = shown.ns(first + at).expect("it is not late");
-            plans.record(&mut cache, &mut out, ns, &SITE, &Record::new(frame), head);
-            ends.push(out.len());
-        }
-        let whole = out.bytes().to_vec();
-        for room in 0..2 * whole.len() + 1000 {
-            for taken in [1, 5, RECORDS] {
-                let mut memory = [vec![0; room], GUARD.to_vec()].concat();
-                let mut out = Out::new(&mut memory[..room]);
-                let row = Row {
-                    frames: &frames,
-                    slot_bytes: SLOT,
-                    untimed: 0,
-                    limit: first + taken - 1,
-                    full: room,
-                    wanted: LevelFilter::Info,
-                };
-                let mut shown = anchor.row(first).expect("it is not late");
-                let gone = plans.row(&mut cache, &mut out, row, &mut shown);
-                let len = out.len();
-                assert_eq!(memory[room..], GUARD, "a row stays in its room of {room}");
-                assert!(gone.records <= taken, "{gone:?} in {room}");
-                assert_eq!((gone.bytes, gone.slots), (gone.records as usize * SLOT, gone.records as usize));
-                assert_eq!(memory[..len], whole[..ends[gone.records as usize]], "in {room}");
-                if room == 2 * whole.len() + 999 {
-                    assert_eq!(gone.records, taken, "there is room enough");
+        for format in [Format::Text, Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt] {
+            let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
+            let mut shown = anchor.row(first).expect("it is not late");
+            let mut ends = vec![0];
+            let mut whole = vec![0; 4096];
+            let mut out = Out::new(&mut whole);
+            for (at, frame) in (0..).zip(frames.chunks(SLOT)) {
+                let ns = shown.ns(first + at).expect("it is not late");
+                plans.record(&mut cache, &mut out, format, ns, &SITE, &Record::new(frame), head);
+                ends.push(out.len());
+            }
+            let whole = out.bytes().to_vec();
+            for room in 0..2 * whole.len() + 1000 {
+                for taken in [1, 5, RECORDS] {
+                    let mut memory = [vec![0; room], GUARD.to_vec()].concat();
+                    let mut out = Out::new(&mut memory[..room]);
+                    let row = Row {
+                        frames: &frames,
+                        slot_bytes: SLOT,
+                        untimed: 0,
+                        limit: first + taken - 1,
+                        full: room,
+                        wanted: LevelFilter::Info,
+                        format,
+                    };
+                    let mut shown = anchor.row(first).expect("it is not late");
+                    let gone = plans.row(&mut cache, &mut out, row, &mut shown);
+                    let len = out.len();
+                    assert_eq!(memory[room..], GUARD, "a row stays in its room of {room}");
+                    assert!(gone.records <= taken, "{gone:?} in {room}");
+                    assert_eq!(
+                        (gone.bytes, gone.slots),
+                        (gone.records as usize * SLOT, gone.records as usize)
+                    );
+                    assert_eq!(memory[..len], whole[..ends[gone.records as usize]], "{format:?} in {room}");
+                    if room == 2 * whole.len() + 999 {
+                        assert_eq!(gone.records, taken, "there is room enough");
+                    }
                 }
             }
         }
@@ -245,7 +263,7 @@ mod tests {
         let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
         let mut memory = vec![0; 8192];
         let mut out = Out::new(&mut memory);
-        plans.record(&mut cache, &mut out, 0, &WIDE, &Record::new(&record(4)), head);
+        plans.record(&mut cache, &mut out, Format::Text, 0, &WIDE, &Record::new(&record(4)), head);
         for (slots, whole) in [(4, 1), (1, 0)] {
             let row = Row {
                 frames: &record(slots),
@@ -254,6 +272,7 @@ mod tests {
                 limit: first,
                 full: 8192,
                 wanted: LevelFilter::Info,
+                format: Format::Text,
             };
             let mut shown = anchor.row(first).expect("it is not late");
             assert_eq!(plans.row(&mut cache, &mut out, row, &mut shown).records, whole, "{slots} slots");

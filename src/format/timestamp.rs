@@ -64,6 +64,9 @@ pub(crate) struct Timestamp {
     text: [u8; 20],
     /// What stands behind the nanoseconds: `Z`, or `+01:00`.
     end: [u8; 8],
+    /// The second as a number, behind which the nanoseconds make it one of nanoseconds; none up to 1970.
+    unix: [u8; 16],
+    unix_len: usize,
 }
 
 /// A timestamp, for who writes its parts where they belong. Behind each three digits is a byte over which the next part
@@ -72,11 +75,14 @@ pub(crate) struct Parts<'a> {
     pub(crate) second: &'a [u8; 20],
     pub(crate) threes: [[u8; 4]; 3],
     pub(crate) end: [u8; 8],
+    /// As [`Timestamp`] has it, with its length.
+    pub(super) unix: (&'a [u8; 16], usize),
 }
 
 impl Timestamp {
     pub(crate) fn new(zone: Zone) -> Self {
-        let mut new = Timestamp { zone, start: 0, text: [0; 20], end: *b"Z       " };
+        let mut new =
+            Timestamp { zone, start: 0, text: [0; 20], end: *b"Z       ", unix: [0; 16], unix_len: 0 };
         new.turn(0);
         new
     }
@@ -93,7 +99,7 @@ impl Timestamp {
     /// Appends the time `unix_ns` nanoseconds after 1970, or, if negative, before.
     pub(crate) fn push(&mut self, out: &mut Out, unix_ns: i64) {
         let end_bytes = self.len() - NAIVE_BYTES;
-        let Parts { second, threes: [millis, micros, nanos], end } = self.parts(unix_ns);
+        let Parts { second, threes: [millis, micros, nanos], end, .. } = self.parts(unix_ns);
         out.push(second);
         out.push(&millis[..3]);
         out.push(&micros[..3]);
@@ -117,7 +123,7 @@ impl Timestamp {
         let nanos = nanos as u32;
         let (millis, below) = (nanos / 1_000_000, nanos % 1_000_000);
         let threes = [millis, below / 1_000, below % 1_000].map(|three| THREES[three as usize & 1023]);
-        Parts { second: &self.text, threes, end: self.end }
+        Parts { second: &self.text, threes, end: self.end, unix: (&self.unix, self.unix_len) }
     }
 
     /// Goes to the second of `unix_ns`; returns the nanoseconds within it.
@@ -142,6 +148,11 @@ impl Timestamp {
             out.push_padded(number.into(), width);
             out.push_byte(end);
         }
+        let mut out = Out::new(&mut self.unix);
+        if seconds > 0 {
+            out.push_u64(seconds as u64);
+        }
+        self.unix_len = out.len();
         if self.zone != Zone::UTC {
             let mut out = Out::new(&mut self.end);
             out.push_byte(if offset < 0 { b'-' } else { b'+' });

@@ -2,7 +2,7 @@
 //! text reads back.
 #![forbid(unsafe_code)]
 
-use super::render::{GUARD, TEXT, choice, record_of};
+use super::render::{GUARD, TEXT, check_plan, choice, record_of};
 use super::text::is_hazard;
 use crate::callsite::Callsite;
 use crate::format::{self, Format, LineCache, LineHead, Out};
@@ -173,6 +173,9 @@ fn render(room: usize, format: Format, callsite: &Callsite, bytes: &[u8], shared
     let len = out.len();
     assert_eq!(buffer[room..], GUARD, "a line stays in its room");
     buffer.truncate(len);
+    if !shared {
+        check_plan(format, room, callsite, &head, &record, &buffer);
+    }
     String::from_utf8(buffer).unwrap_or_else(|error| panic!("{format:?}: a line is UTF-8: {error}"))
 }
 

@@ -3,7 +3,7 @@
 
 use super::text::{escaped, in_quotes, is_hazard, quoted, unquoted};
 use crate::callsite::{Callsite, Field, Piece};
-use crate::format::{self, LineCache, LineHead, Out, Plans};
+use crate::format::{self, Format, LineCache, LineHead, Out, Plans};
 use crate::lane::ThreadId;
 use crate::level::Level;
 use crate::number;
@@ -56,10 +56,34 @@ pub(super) static TEXT: Callsite = Callsite::new(
 /// Bytes behind the room of a line, which stay as they are.
 pub(super) const GUARD: [u8; 64] = [0xA5; 64];
 
+/// That a record's line by plan, in `room` bytes, is the line piece by piece.
+pub(super) fn check_plan(
+    format: Format,
+    room: usize,
+    callsite: &Callsite,
+    head: &LineHead<'_>,
+    record: &Record<'_>,
+    line: &[u8],
+) {
+    let mut buffer = [vec![0; room], GUARD.to_vec()].concat();
+    let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
+    // Twice: the first line makes the plan.
+    for _ in 0..2 {
+        let mut out = Out::new(&mut buffer[..room]);
+        plans.record(&mut cache, &mut out, format, head.ns, callsite, record, || head.clone());
+        let len = out.len();
+        assert_eq!(buffer[room..], GUARD, "{format:?}: a line by plan stays in its room");
+        assert_eq!(
+            String::from_utf8_lossy(&buffer[..len]),
+            String::from_utf8_lossy(line),
+            "{format:?}: a line by plan is the line piece by piece"
+        );
+    }
+}
+
 /// A record as a line in `room` bytes.
 fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> String {
-    let guarded = || [vec![0; room], GUARD.to_vec()].concat();
-    let mut buffer = guarded();
+    let mut buffer = [vec![0; room], GUARD.to_vec()].concat();
     let record = Record::new(bytes);
     let thread =
         if shared { record.thread() } else { ThreadId { tid: 1, name: *b"fuzz\n\xff\0\0\0\0\0\0\0\0\0\0" } };
@@ -74,7 +98,7 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
     format::record(
         &mut LineCache::new(Zone::UTC),
         &mut out,
-        format::Format::Text,
+        Format::Text,
         &head,
         callsite.statement(),
         &record,
@@ -84,19 +108,7 @@ fn render_in(room: usize, callsite: &Callsite, bytes: &[u8], shared: bool) -> St
     assert_eq!(buffer[room..], GUARD, "a line stays in its room");
     buffer.truncate(len);
     if !shared {
-        // Twice: the first line makes the plan.
-        let (mut plans, mut cache, mut planned) = (Plans::new(), LineCache::new(Zone::UTC), guarded());
-        for _ in 0..2 {
-            let mut out = Out::new(&mut planned[..room]);
-            plans.record(&mut cache, &mut out, head.ns, callsite, &record, || head.clone());
-            let len = out.len();
-            assert_eq!(planned[room..], GUARD, "a line by plan stays in its room");
-            assert_eq!(
-                String::from_utf8_lossy(&planned[..len]),
-                String::from_utf8_lossy(&buffer),
-                "a line by plan is the line piece by piece"
-            );
-        }
+        check_plan(Format::Text, room, callsite, &head, &record, &buffer);
     }
     let line = String::from_utf8(buffer).expect("a line is UTF-8");
     assert!(line.ends_with('\n') || room == 0, "a line has an end: {line:?}");

@@ -195,7 +195,8 @@ impl<C: ChannelSpec> Lane<C> {
             assert_eq!(String::from_utf8_lossy(&self.room[..len]), expected);
             if !self.shared {
                 let mut out = Out::new(&mut self.room[..for_plan]);
-                self.plans.record(&mut self.cache, &mut out, head.ns, callsite, &record, || head.clone());
+                let format = format::Format::Text;
+                self.plans.record(&mut self.cache, &mut out, format, 0, callsite, &record, || head.clone());
                 let len = out.len();
                 assert_eq!(String::from_utf8_lossy(&self.room[..len]), expected);
             }

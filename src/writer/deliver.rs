@@ -19,7 +19,7 @@ use super::tenure;
 use crate::error::{BackendError, Failure};
 use crate::format::{Format, LineCache, Out};
 use crate::journal::{LookNote, MAX_SINKS};
-use crate::level::{Level, LevelFilter};
+use crate::level::Level;
 use crate::region;
 use crate::sink::{Retry, SinkOptions, reopens};
 use crate::sync::{Ordering, add_owned};
@@ -169,12 +169,12 @@ impl Outlets {
     }
 
     /// The records that the only sink wants, what it keeps from line to line, and its room; `None` when there are several,
-    /// it is not alive, or its lines are no text.
+    /// it is not alive, or its format has no plans.
     #[inline]
-    pub(crate) fn only(&mut self) -> Option<(LevelFilter, &mut LineCache, Out<'_>)> {
+    pub(crate) fn only(&mut self) -> Option<(&SinkOptions, &mut LineCache, Out<'_>)> {
         match &mut *self.all {
             [only] if only.takes_rows => {
-                Some((only.options.level, &mut only.line, Out::at(only.staging, only.staged)))
+                Some((&only.options, &mut only.line, Out::at(only.staging, only.staged)))
             }
             _ => None,
         }

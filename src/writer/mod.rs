@@ -33,7 +33,7 @@ pub(crate) use rescue::{prepare as prepare_rescue, rescue};
 
 use crate::callsite::Callsite;
 use crate::clock::{self, Anchor, Reading};
-use crate::format::{self, Format, LineHead};
+use crate::format::{self, LineHead};
 use crate::futex::{self, Held, Lock};
 use crate::gate;
 use crate::level::Level;
@@ -333,10 +333,10 @@ impl Writer {
         while let Some(tick) = cursor.tick_up_to(limit) {
             if cursor.is_plain(told_before)
                 && tick >= newest
-                && let Some((wanted, line, mut out)) = sinks.only()
+                && let Some((options, line, mut out)) = sinks.only()
                 && let Some(mut shown) = self.anchor.row(tick)
             {
-                let (row, plans) = cursor.row(limit, BATCH_BYTES, wanted);
+                let (row, plans) = cursor.row(limit, BATCH_BYTES, options);
                 let gone = plans.row(line, &mut out, row, &mut shown);
                 let staged = out.len();
                 if gone.records != 0 {
@@ -364,11 +364,12 @@ impl Writer {
                     location: Some((callsite.file(), callsite.line())),
                     thread: if shared { record.thread() } else { *thread },
                 };
-                sinks.render(level, target, |cache, format, out| match (format, shared) {
-                    (Format::Text, false) if !record.has_context => {
-                        plans.record(cache, out, ns, callsite, &record, head)
+                sinks.render(level, target, |cache, format, out| {
+                    if shared {
+                        format::record(cache, out, format, &head(), callsite.statement(), &record, true);
+                    } else {
+                        plans.record(cache, out, format, ns, callsite, &record, head);
                     }
-                    _ => format::record(cache, out, format, &head(), callsite.statement(), &record, shared),
                 });
             } else {
                 // Cannot come from this program; said rather than left out.

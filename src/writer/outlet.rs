@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use super::deliver::Config;
 use super::tenure;
 use crate::error::{BackendError, Failure};
-use crate::format::{Format, LineCache, Out};
+use crate::format::{LineCache, Out, Plans};
 use crate::journal::SinkEntry;
 use crate::level::Level;
 use crate::region;
@@ -40,7 +40,7 @@ pub(crate) struct Outlet {
     pub(super) staged: usize,
     pub(super) taken: usize,
     pub(super) life: Life,
-    /// It is alive, and its lines are text: what rows are rendered for.
+    /// It is alive, and its format has plans: what rows are rendered for.
     pub(super) takes_rows: bool,
     pub(super) failing_since: Option<Instant>,
     pub(super) next_try: Option<Instant>,
@@ -52,7 +52,7 @@ pub(crate) struct Outlet {
 
 /// Whether whole rows of records can be rendered for a sink, by their levels.
 fn takes_rows(options: &SinkOptions) -> bool {
-    options.format == Format::Text && options.filter.is_none()
+    Plans::are_for(options.format) && options.filter.is_none()
 }
 
 impl Outlet {
