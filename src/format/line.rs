@@ -97,7 +97,6 @@ impl Plan {
                     // Never with a record of ours: a value that is longer than its cell says is a float written out, of
                     // at most 400 bytes, or a text with escapes, which staging keeps room for behind the longest record.
                     if QUOTED {
-                        out.no_more();
                         return None;
                     }
                     // Text ends as it is: to come back from here would cost each line a few instructions.

@@ -88,11 +88,6 @@ impl<'a> Out<'a> {
         self.overflowed = false;
     }
 
-    /// What was written is not kept: whoever asked for less room than it took goes back, and says so.
-    pub(super) fn no_more(&mut self) {
-        self.overflowed = false;
-    }
-
     /// Lets `write` append `most` bytes at most. What is written beyond is cut as `whole` says of the bytes that are
     /// there: how many of them can stay.
     #[inline]

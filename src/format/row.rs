@@ -228,6 +228,65 @@ mod tests {
         }
     }
 
+    /// A text that grows by its escapes until there is no room for a whole line is left to the other way, which cuts it.
+    #[test]
+    fn a_line_that_outgrows_its_room_is_no_rows() {
+        const TEXT: usize = 400;
+        static FIELD: Callsite = Callsite::new(
+            Level::Info,
+            false,
+            "m",
+            "f.rs",
+            1,
+            "",
+            &[],
+            &[Field { name: "v", value: 0, in_message: false }],
+            1,
+        );
+        let anchor = Anchor::new();
+        let first = clock::now();
+        let slots = TEXT / SLOT + 1;
+        let mut frame = [Frame::new(slots, 0).0.to_le_bytes(), first.to_le_bytes()].concat();
+        frame.extend(u64::from(meta(Kind::Str, false, 0)).to_le_bytes());
+        frame.extend((TEXT as u64).to_le_bytes());
+        frame.extend([1; TEXT]);
+        frame.resize(slots * SLOT, 0);
+        let record = Record::new(&frame);
+        for format in [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt] {
+            let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
+            let mut cut = 0;
+            for room in (0..6 * TEXT + 2000).step_by(3) {
+                let ns = anchor.row(first).and_then(|mut shown| shown.ns(first)).expect("it is not late");
+                let head = LineHead { ns, ..head() };
+                let mut piecewise = vec![0; room];
+                let mut out = Out::new(&mut piecewise);
+                crate::format::record(&mut cache, &mut out, format, &head, FIELD.statement(), &record, false);
+                let expected = out.bytes().to_vec();
+                let mut memory = vec![0; room];
+                let mut out = Out::new(&mut memory);
+                plans.record(&mut cache, &mut out, format, ns, &FIELD, &record, || head.clone());
+                assert_eq!(out.bytes(), expected, "{format:?} in {room}");
+                let row = Row {
+                    frames: &frame,
+                    slot_bytes: SLOT,
+                    untimed: 0,
+                    limit: first,
+                    full: room,
+                    wanted: LevelFilter::Info,
+                    format,
+                };
+                let mut out = Out::new(&mut memory);
+                let mut shown = anchor.row(first).expect("it is not late");
+                let whole = plans.row(&mut cache, &mut out, row, &mut shown).records == 1;
+                assert_eq!(out.bytes(), if whole { &*expected } else { b"" }, "{format:?} in {room}");
+                let fits = expected.len() > 6 * TEXT;
+                assert!(fits || !whole, "{format:?}: a row has cut a line in {room}");
+                cut += usize::from(!fits && room > 2000);
+            }
+            assert_ne!(cut, 0, "there are rooms for a plan, but for no whole line");
+        }
+    }
+
     /// A record that is shorter than its kinds ask for is not gone over, whatever lies behind it.
     #[test]
     fn a_record_without_its_cells_ends_a_row() {

@@ -4,9 +4,10 @@
 
 use super::render::{GUARD, TEXT, check_plan, choice, record_of};
 use super::text::is_hazard;
-use crate::callsite::Callsite;
+use crate::callsite::{Callsite, Field, Piece};
 use crate::format::{self, Format, LineCache, LineHead, Out};
 use crate::lane::ThreadId;
+use crate::level::Level;
 use crate::record::{Kind, Record};
 use crate::zone::Zone;
 
@@ -206,6 +207,21 @@ fn formats() -> [Format; 6] {
     [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console, pattern]
 }
 
+/// A message that is a text, and a field that is one.
+static MESSAGE: Callsite =
+    Callsite::new(Level::Info, false, "fuzz", "src/fuzz.rs", 1, "{}", &[Piece::Value(0)], &[], 1);
+static FIELD: Callsite = Callsite::new(
+    Level::Info,
+    false,
+    "fuzz",
+    "src/fuzz.rs",
+    1,
+    "",
+    &[],
+    &[Field { name: "k", value: 0, in_message: false }],
+    1,
+);
+
 /// A slot may hold any bytes; in each format they are one line of it, or, where there is no room for that, none.
 pub fn json(bytes: &[u8]) {
     let Some((callsite, shared, record)) = choice(bytes) else { return };
@@ -214,22 +230,28 @@ pub fn json(bytes: &[u8]) {
         check(format, &render(record.len() * 24 + 64 * 1024, format, callsite, record, shared), false);
         check(format, &render(small, format, callsite, record, shared), true);
     }
-    // The same bytes as a text.
+    // The same bytes as a text, which stands in the message, in a field, or, by no plan, in both.
     let text = String::from_utf8_lossy(record);
     let len = (record.len() as u64).to_le_bytes();
     let record = record_of(Kind::Str, false, 0, &len, record);
-    let line = |format| render(record.len() * 24 + 64 * 1024, format, &TEXT, &record, false);
-    for (format, message, fields) in [
-        (Format::Json, "message", None),
-        (Format::JsonEcs, "message", None),
-        (Format::JsonOtel, "Body", Some("Attributes")),
-    ] {
-        let object = check(format, &line(format), false).unwrap_or(Json::Null);
-        assert_eq!(object.get(message).and_then(Json::text), Some(&*format!("{text} ")));
-        let fields = fields.map_or(Some(&object), |fields| object.get(fields));
-        assert_eq!(fields.and_then(|fields| fields.get("k")).and_then(Json::text), Some(&*text));
+    for (callsite, message, has_field) in
+        [(&MESSAGE, &*text, false), (&FIELD, "", true), (&TEXT, &*format!("{text} "), true)]
+    {
+        let line = |format| render(record.len() * 24 + 64 * 1024, format, callsite, &record, false);
+        for (format, key, fields) in [
+            (Format::Json, "message", None),
+            (Format::JsonEcs, "message", None),
+            (Format::JsonOtel, "Body", Some("Attributes")),
+        ] {
+            let object = check(format, &line(format), false).unwrap_or(Json::Null);
+            assert_eq!(object.get(key).and_then(Json::text), Some(message));
+            let fields = fields.map_or(Some(&object), |fields| object.get(fields));
+            let field = fields.and_then(|fields| fields.get("k")).and_then(Json::text);
+            assert_eq!(field, has_field.then_some(&*text));
+        }
+        let line = line(Format::Logfmt);
+        let pairs = logfmt_of(line.trim_end_matches('\n')).unwrap_or_default();
+        let expected = [("msg", message.to_owned()), ("k", text.to_string())];
+        assert_eq!(pairs[6..], expected[..1 + usize::from(has_field)], "{line:?}");
     }
-    let line = line(Format::Logfmt);
-    let pairs = logfmt_of(line.trim_end_matches('\n')).unwrap_or_default();
-    assert_eq!(pairs[6..], [("msg", format!("{text} ")), ("k", text.into_owned())], "{line:?}");
 }

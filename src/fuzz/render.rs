@@ -161,6 +161,7 @@ pub(super) fn record_of(kind: Kind, preformatted: bool, len: u8, cell: &[u8], te
     bytes.extend_from_slice(cell);
     bytes.resize(HEADER + metas(1) + kind.cell(preformatted), 0);
     bytes.extend_from_slice(text);
+    bytes.resize(bytes.len().next_multiple_of(8), 0);
     bytes
 }
 
