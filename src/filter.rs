@@ -225,6 +225,9 @@ fn read(filter: &mut Filter, directive: &str) -> Result<(), Wrong> {
     if let Some(at) = directive.find('[') {
         return read_by_fields(filter, directive, at);
     }
+    if let Some(at) = directive.find('{') {
+        return Err((at..at + 1, "fields stand in brackets, as in `[{field}]`".to_owned()));
+    }
     if let Some(at) = directive.find('/') {
         return Err((at..all.end, "texts of messages are not supported, levels and targets are".to_owned()));
     }
@@ -257,7 +260,7 @@ fn read_level(text: &str, at: usize) -> Result<LevelFilter, Wrong> {
 }
 
 fn check_target(target: &str) -> Result<(), Wrong> {
-    let odd = |char: char| char.is_whitespace() || char.is_control() || matches!(char, ']' | '}' | '"');
+    let odd = |char: char| char.is_whitespace() || char.is_control() || matches!(char, ']' | '{' | '}' | '"');
     if let Some((at, char)) = target.char_indices().find(|&(_, char)| odd(char)) {
         return Err((at..at + char.len_utf8(), format!("no target holds `{}`", char.escape_default())));
     }
@@ -526,6 +529,9 @@ mod tests {
             ("info/timeout", "texts of messages are not supported", "    ^^^^^^^^"),
             ("größe=debug,a b=info", "no target holds ` `", "             ^"),
             ("a\u{1b}b", "no target holds `\\u{1b}`", " ^^^^^^"),
+            ("warn,{id=7,user}=debug", "fields stand in brackets", "     ^"),
+            ("0,{#", "fields stand in brackets", "  ^"),
+            ("a{[b]", "no target holds `{`", " ^"),
             ("net::=debug", "neither begins nor ends", "^^^^^"),
         ] {
             let error = error(text);
