@@ -178,7 +178,7 @@ fn replay() -> Command {
             option("threads", "N")
                 .value_parser(value_parser!(u32).range(1..=i64::from(MAX_THREADS)))
                 .default_value("1")
-                .help("Threads that log: thread t takes every line i with i % N = t"),
+                .help("Threads that log: thread t takes every line i with i % N = t; on the cores that are not the writer's, if there are any"),
         )
         .arg(
             option("policy", "POLICY")

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use core_affinity::CoreId;
 use kakashi::{
     AsyncStats, Block, BlockFor, Channel, Deferred, DropNewest, DropOldest, Level, LevelFilter, Preformatted,
     PrepareError, ShutdownError, StartError,
@@ -150,8 +151,10 @@ fn log_all(options: &Options, input: &Input, output: &Output) -> Result<(Instant
     thread::scope(|scope| {
         let (gate, progress) = (&gate, &progress);
         let mut handles = Vec::new();
+        let cores = callers_cores();
         for thread in 0..options.threads {
-            let worker = Worker { thread, options, input, output, gate, progress };
+            let core = cores.get(thread as usize % cores.len().max(1)).copied();
+            let worker = Worker { thread, core, options, input, output, gate, progress };
             let spawned = thread::Builder::new()
                 .name(format!("replay-{thread}"))
                 .spawn_scoped(scope, move || worker.run());
@@ -187,9 +190,19 @@ fn log_all(options: &Options, input: &Input, output: &Output) -> Result<(Instant
     })
 }
 
+/// All cores but the writer's, which is the last one ([`kakashi::Builder::writer_core`]). Threads that take turns with it
+/// there hold it up, and themselves.
+fn callers_cores() -> Vec<CoreId> {
+    let mut cores = core_affinity::get_core_ids().unwrap_or_default();
+    cores.pop();
+    cores
+}
+
 /// One replaying thread.
 struct Worker<'a> {
     thread: u32,
+    /// Where it runs; `None`: wherever it may.
+    core: Option<CoreId>,
     options: &'a Options,
     input: &'a Input,
     output: &'a Output,
@@ -205,6 +218,9 @@ impl Worker<'_> {
         log: impl Fn(Line<'_>, u32),
     ) -> Result<Worked, Failure> {
         const REPORT_EVERY: u64 = 1024;
+        if let Some(core) = self.core {
+            core_affinity::set_for_current(core);
+        }
         let worked = Worked::new();
         let prepared = prepare();
         let began = self.gate.wait();
