@@ -164,6 +164,7 @@ const UNSAFE: &[&str] = &[
     "src/desk.rs",
     "src/format/digits.rs",
     "src/format/line.rs",
+    "src/format/odd.rs",
     "src/format/out.rs",
     "src/format/plan.rs",
     "src/format/row.rs",

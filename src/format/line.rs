@@ -12,6 +12,7 @@ use super::grammar::{Grammar, Text};
 use super::json::Json;
 use super::keys::Limits;
 use super::logfmt::Logfmt;
+use super::odd::{FIELD, MESSAGE, STRING, Seen};
 use super::out::{Out, Pen};
 use super::plan::{Plan, STEPS, Step, What};
 use crate::number;
@@ -152,11 +153,6 @@ unsafe fn quoted_text(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen
     }
 }
 
-/// Where a text stands: in the message; a field's, which may ask for quotes; within quotes.
-const MESSAGE: u8 = 0;
-const FIELD: u8 = 1;
-const STRING: u8 = 2;
-
 /// Copies the text at `behind`, of which `cell` says the length, and returns where the next one is; 0, with the pen where
 /// it was, when the text is not there, was cut, or is not to stand in a line as it is.
 ///
@@ -168,36 +164,45 @@ unsafe fn copy_text<const PLACE: u8>(pen: Pen, record: &[u8], cell: u64, behind:
     // What was cut makes it longer than any record.
     let len = cell as usize;
     let Some(padded) = len.checked_next_multiple_of(8) else { return none };
-    let Some(text) = record.get(behind..).and_then(|rest| rest.get(..padded)) else { return none };
-    let mut odd = [0; 16];
-    if len >= 16 {
-        let mut copy = |at: usize| {
-            let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk()) else { return };
+    let Some(words) = record.get(behind..).and_then(|rest| rest.get(..padded)) else { return none };
+    let text = words.get(..len).unwrap_or_default();
+    let seen = Seen::<PLACE>::nothing();
+    // The last piece goes over some of what was copied already.
+    let seen = if let Some(last) = text.last_chunk::<32>() {
+        for (at, piece) in text.as_chunks::<32>().0.iter().enumerate() {
             // SAFETY: the text is shorter than the record, and there is room for that.
-            unsafe { pen.put(at, *chunk) };
-            for (odd, more) in odd.iter_mut().zip(odd_bytes::<PLACE>(chunk)) {
-                *odd |= more;
+            unsafe { pen.put(32 * at, *piece) };
+            // Looked at here, or the loop would be taken for two, of which the one calls `memcpy`.
+            if seen.and_both(piece).is_odd() {
+                return none;
             }
-        };
-        for at in (0..len - 15).step_by(16) {
-            copy(at);
         }
-        // Over some of what was copied already.
-        copy(len - 16);
+        // SAFETY: as above.
+        unsafe { pen.put(len - 32, *last) };
+        seen.and_both(last)
+    } else if let (Some(first), Some(last)) = (text.first_chunk::<16>(), text.last_chunk::<16>()) {
+        // SAFETY: as above.
+        unsafe {
+            pen.put(0, *first);
+            pen.put(len - 16, *last);
+        }
+        seen.and(*first).and(*last)
     } else {
-        // What is behind it is no part of it.
-        let kept = (1_u128 << (8 * len)) - 1;
         let word = |at: usize| {
-            text.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
+            words.get(at..).and_then(|rest| rest.first_chunk()).map_or(0, |word| u64::from_le_bytes(*word))
         };
         let short = u128::from(word(0)) | u128::from(word(8)) << 64;
-        odd = odd_bytes::<PLACE>(&(short & kept | DOTS & !kept).to_le_bytes());
-        // A field's value that is empty stands in quotes.
-        odd[0] |= u8::from(PLACE == FIELD && len == 0);
+        // What is behind it is no part of it.
+        let kept = (1_u128 << (8 * len)) - 1;
+        if PLACE == FIELD && len == 0 {
+            // A value that is empty stands in quotes.
+            return none;
+        }
         // SAFETY: a pen writes up to `BEYOND` bytes beyond a text.
         unsafe { pen.put(0, short.to_le_bytes()) };
-    }
-    if odd != [0; 16] {
+        seen.and((short & kept | DOTS & !kept).to_le_bytes())
+    };
+    if seen.is_odd() {
         return none;
     }
     // SAFETY: as above.
@@ -207,20 +212,57 @@ unsafe fn copy_text<const PLACE: u8>(pen: Pen, record: &[u8], cell: u64, behind:
 /// What asks for nothing.
 const DOTS: u128 = u128::MAX / 255 * b'.' as u128;
 
-/// Not 0: bytes that are not printable ASCII, those of a field that ask for quotes, and those that have a backslash in
-/// front within quotes.
-#[inline(always)]
-fn odd_bytes<const PLACE: u8>(text: &[u8; 16]) -> [u8; 16] {
-    let mut odd = [0; 16];
-    for (odd, &byte) in odd.iter_mut().zip(text) {
-        let mut is_odd = byte.wrapping_sub(b' ') > b'~' - b' ';
-        if PLACE != MESSAGE {
-            is_odd |= (byte == b'"') | (byte == b'\\');
-        }
-        if PLACE == FIELD {
-            is_odd |= (byte == b' ') | (byte == b'=');
-        }
-        *odd = u8::from(is_odd);
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::HEADER;
+
+    /// Copies a text, behind which other bytes stand, as the first of a record.
+    fn copied<const PLACE: u8>(text: &[u8]) -> Option<Vec<u8>> {
+        let mut record = [&[0; HEADER], text].concat();
+        record.resize(record.len().next_multiple_of(8), b'"');
+        let mut buf = vec![0xA5; record.len() + 2 * Pen::BEYOND];
+        let mut out = Out::new(&mut buf);
+        // SAFETY: there is room for the record.
+        let (pen, next) = unsafe { copy_text::<PLACE>(out.here(), &record, text.len() as u64, HEADER) };
+        // SAFETY: the pen has written so much.
+        unsafe { out.put_down(pen) };
+        assert!(next == 0 || next == record.len(), "the next text is behind this one");
+        assert!(next != 0 || out.len() == 0, "the pen stays where it was");
+        (next != 0).then(|| out.bytes().to_vec())
     }
-    odd
+
+    /// At each place of texts of each length around the pieces'.
+    #[test]
+    fn a_text_is_copied_unless_one_byte_is_odd() {
+        for len in 0..100 {
+            let mut text: Vec<u8> = (b'a'..=b'z').cycle().take(len).collect();
+            let whole = Some(text.clone());
+            assert_eq!(copied::<MESSAGE>(&text), whole);
+            assert_eq!(copied::<STRING>(&text), whole);
+            assert_eq!(copied::<FIELD>(&text), whole.filter(|text| !text.is_empty()));
+            for at in 0..len {
+                let kept = std::mem::replace(&mut text[at], b'\\');
+                assert_eq!(copied::<MESSAGE>(&text).as_ref(), Some(&text), "at {at} of {len}");
+                assert_eq!(copied::<STRING>(&text), None, "at {at} of {len}");
+                text[at] = b'=';
+                assert_eq!(copied::<STRING>(&text).as_ref(), Some(&text), "at {at} of {len}");
+                assert_eq!(copied::<FIELD>(&text), None, "at {at} of {len}");
+                text[at] = 0x7F;
+                assert_eq!(copied::<MESSAGE>(&text), None, "at {at} of {len}");
+                text[at] = kept;
+            }
+        }
+        // Not there, and cut.
+        let record = [0; HEADER + 8];
+        let mut buf = [0; 64];
+        let mut out = Out::new(&mut buf);
+        for (cell, behind) in
+            [(9, HEADER), (1, HEADER + 8), (1, usize::MAX), (u64::MAX, HEADER), (1 << 32 | 1, HEADER)]
+        {
+            // SAFETY: there is room for the record.
+            let (_, next) = unsafe { copy_text::<STRING>(out.here(), &record, cell, behind) };
+            assert_eq!(next, 0, "{cell} at {behind}");
+        }
+    }
 }

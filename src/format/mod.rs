@@ -22,6 +22,7 @@ mod json;
 mod keys;
 mod line;
 mod logfmt;
+mod odd;
 mod out;
 mod pattern;
 mod plan;
