@@ -14,8 +14,8 @@ use common::{
     until,
 };
 use kakashi::{
-    BackendError, Block, BlockFor, Channel, ConsoleSink, DropNewest, FileSink, FlushError, LevelFilter,
-    MemorySink, NullSink, Retry, Sink, SinkOptions, State, WriterSink, info, warn,
+    BackendError, Block, BlockFor, Channel, ConsoleSink, DropNewest, FileSink, FlushError, Format,
+    LevelFilter, MemorySink, NullSink, Retry, Sink, SinkOptions, State, WriterSink, error, info, warn,
 };
 
 kakashi::channel!(static PATIENT: Channel<64, 64, 4, Block>);
@@ -444,9 +444,26 @@ fn a_sink_gets_the_targets_that_it_asks_for() {
         let filters =
             ["off,orders=info", "orders=off", "info,orders::fills=off,PATIENT=off", "", "warn,sinks=debug"];
         assert_eq!(logged(&log, &filters), ["2 6", "1 4 5", "1 2 6", "1 2 3 4 5 6", "1 4 5 6"]);
+        // What another sink had, before it was retired, is no reason to get it now.
+        let (broken, filtered) = (Moody::new(false), MemorySink::new());
+        let options = SinkOptions::default().level(LevelFilter::Debug);
+        let guard = kakashi::builder()
+            .level(LevelFilter::Debug)
+            .sink_with(broken.clone(), options)
+            .sink_with(filtered.clone(), options.filter("off,orders".parse().expect("it is a filter")))
+            .start()
+            .expect("it starts");
+        for code in [0, libc::EPIPE, libc::EPIPE] {
+            broken.fail_with(code);
+            log();
+            kakashi::flush(HANG).expect("it is written");
+        }
+        guard.shutdown(HANG).expect("it is written");
+        assert_eq!(messages(&broken.taken.lines()).len(), 6);
+        assert_eq!(messages(&filtered.lines()).join(" "), "2 3 6 2 3 6 2 3 6");
         // What no sink wants is written nowhere, and accounted for.
         assert_eq!(logged(&log, &["off", "off"]), ["", ""]);
-        assert_eq!(conserved().calls, 30);
+        assert_eq!(conserved().calls, 48);
         for (filter, why) in
             [("[id=7]", "goes by targets"), (&*format!("{}=off", "x".repeat(1100)), "1024 bytes")]
         {
@@ -455,6 +472,42 @@ fn a_sink_gets_the_targets_that_it_asks_for() {
             let source = std::error::Error::source(&error).expect("it has a source").to_string();
             assert!(source.contains(why), "{error}: {source}");
         }
+    });
+}
+
+/// Rows are rendered for the sink that gets the most; what others get, too, is no part of them.
+#[test]
+fn sinks_of_several_levels_get_what_is_theirs() {
+    const ROUNDS: usize = 100;
+    alone("sinks_of_several_levels_get_what_is_theirs", || {
+        for formats in [[Format::Text; 3], [Format::Json, Format::Text, Format::Json], [Format::Console; 3]] {
+            let levels = [LevelFilter::Warn, LevelFilter::Debug, LevelFilter::Error];
+            let sinks = [(); 3].map(|()| MemorySink::new());
+            let mut builder = kakashi::builder().level(LevelFilter::Trace);
+            for ((sink, level), format) in sinks.iter().zip(levels).zip(formats) {
+                let options = SinkOptions::default().level(level).format(format);
+                builder = builder.sink_with(sink.clone(), options);
+            }
+            let guard = builder.start().expect("it starts");
+            for _ in 0..ROUNDS {
+                kakashi::trace!("t");
+                kakashi::debug!("d");
+                info!("i");
+                warn!("w");
+                info!("i");
+                error!("e");
+            }
+            guard.shutdown(HANG).expect("it is written");
+            for ((sink, format), expected) in sinks.iter().zip(formats).zip(["we", "diwie", "e"]) {
+                let last = |line: &String| match format {
+                    Format::Json => line.rsplit_once("\"message\":\"").map(|(_, text)| text[..1].to_owned()),
+                    _ => line.chars().last().map(String::from),
+                };
+                let got: String = sink.lines().iter().filter_map(last).collect();
+                assert_eq!(got, expected.repeat(ROUNDS), "{format:?}");
+            }
+        }
+        assert_eq!(conserved().calls, 3 * 6 * ROUNDS as u64);
     });
 }
 

@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use kakashi::{Block, Channel, Deferred, Format, Preformatted, Sink, SinkOptions, Zone};
+use kakashi::{
+    Block, Channel, Deferred, Format, LevelFilter, NullSink, Preformatted, Sink, SinkOptions, Zone,
+};
 
 use crate::floor::write_alone;
 use crate::messages::messages;
@@ -31,6 +33,10 @@ struct Case {
     message: &'static str,
     format: Format,
     zone: Zone,
+    /// The sink's own, which lets all of it through.
+    filter: &'static str,
+    /// There is a second sink, for errors, of which there are none.
+    errors_apart: bool,
     log: fn(std::ops::Range<u64>),
 }
 
@@ -39,7 +45,9 @@ impl Case {
         let Case { encoding, message, .. } = self;
         let format = if self.format == Format::Text { String::new() } else { format!(", {:?}", self.format) };
         let zone = if self.zone == Zone::UTC { "" } else { ", local" };
-        format!("{encoding}, {message}{format}{zone}")
+        let filter = if self.filter.is_empty() { "" } else { ", filtered" };
+        let second = if self.errors_apart { ", a second sink for errors" } else { "" };
+        format!("{encoding}, {message}{format}{zone}{filter}{second}")
     }
 }
 
@@ -50,6 +58,8 @@ macro_rules! case {
             message: $message,
             format: Format::Text,
             zone: Zone::UTC,
+            filter: "",
+            errors_apart: false,
             log: |numbers| {
                 $channel.prepare_thread().expect("a lane is free");
                 for $i in numbers {
@@ -107,8 +117,13 @@ fn drain(case: &Case, lanes: u64, path: Option<&Path>, cores: Cores, records: u6
     let gate = Gate::default();
     let file = path.map(|path| File::create(path).expect("tmpfs takes a file"));
     let sink = Gated { gate: Arc::clone(&gate), file };
-    let options = SinkOptions::default().format(case.format).zone(case.zone);
-    let run = Run::with(kakashi::builder().sink_with(sink, options).writer_core(Some(cores.writer.id)));
+    let filter = case.filter.parse().expect("it is a filter");
+    let options = SinkOptions::default().format(case.format).zone(case.zone).filter(filter);
+    let mut builder = kakashi::builder().sink_with(sink, options).writer_core(Some(cores.writer.id));
+    if case.errors_apart {
+        builder = builder.sink_with(NullSink, SinkOptions::default().level(LevelFilter::Error));
+    }
+    let run = Run::with(builder);
     let (times, changed) = &*gate;
     // One record that brings the writer to the gate.
     (case.log)(0..1);
@@ -158,6 +173,8 @@ pub fn measure(options: &Options, cores: Cores, path: &Path) {
     if let Some(&(case, lanes)) = cases.iter().find(preformatted) {
         let formats = [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console];
         cases.extend(formats.map(|format| (Case { format, ..case }, lanes)));
+        cases.push((Case { filter: "info,net=off,net::tcp=warn", ..case }, lanes));
+        cases.push((Case { errors_apart: true, ..case }, lanes));
         #[cfg(feature = "zones")]
         {
             let zone = Zone::named("Europe/Berlin").expect("tzdata is installed");

@@ -117,6 +117,11 @@ impl Plan {
     #[cold]
     #[inline(never)]
     fn push_odd(&self, out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usize {
+        if step.what == What::Field
+            && let Some(next) = push_in_quotes(out, record, step, behind)
+        {
+            return next;
+        }
         let record = Record::new(record);
         let raw = record.raw_at(usize::from(step.len) - 1, step.cell.into());
         let (value, padded) =
@@ -128,6 +133,20 @@ impl Plan {
             _ => push_as::<Text>(out, &value, field),
         }
         behind + padded
+    }
+}
+
+/// A field's text that is no bare word, for a space in it, say: in quotes, if nothing else is odd about it.
+fn push_in_quotes(out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> Option<usize> {
+    let cell = record.get(usize::from(step.cell)..)?.first_chunk()?;
+    if out.remaining() < record.len() + 2 + Pen::BEYOND {
+        return None;
+    }
+    // SAFETY: there is room for the record's bytes and two quotes, and the pen goes no further.
+    unsafe {
+        let (after, next) = quoted_text(out.here(), record, u64::from_le_bytes(*cell), behind);
+        out.put_down(after);
+        (next != 0).then_some(next)
     }
 }
 

@@ -25,8 +25,9 @@ pub(crate) struct Row<'a> {
     pub(crate) limit: u64,
     /// No line is begun when there are that many bytes in the output.
     pub(crate) full: usize,
-    /// The lines that are wanted, and their format.
+    /// The lines that are wanted, and their format; and those that others want, too, before which the row ends.
     pub(crate) wanted: LevelFilter,
+    pub(crate) shared: LevelFilter,
     pub(crate) format: Format,
 }
 
@@ -83,6 +84,7 @@ impl Plans {
             let room = unsafe { out.remaining_from(pen) };
             if frame.is_filler()
                 || plan.key != frame.user()
+                || row.shared.allows(plan.level)
                 || tick > row.limit
                 || room <= least
                 || room <= Plan::most::<QUOTED>(len)
@@ -208,6 +210,7 @@ mod tests {
                         limit: first + taken - 1,
                         full: room,
                         wanted: LevelFilter::Info,
+                        shared: LevelFilter::Off,
                         format,
                     };
                     let mut shown = anchor.row(first).expect("it is not late");
@@ -273,6 +276,7 @@ mod tests {
                     limit: first,
                     full: room,
                     wanted: LevelFilter::Info,
+                    shared: LevelFilter::Off,
                     format,
                 };
                 let mut out = Out::new(&mut memory);
@@ -331,6 +335,7 @@ mod tests {
                 limit: first,
                 full: 8192,
                 wanted: LevelFilter::Info,
+                shared: LevelFilter::Off,
                 format: Format::Text,
             };
             let mut shown = anchor.row(first).expect("it is not late");

@@ -2,12 +2,11 @@
 //! text reads back.
 #![forbid(unsafe_code)]
 
-use super::render::{GUARD, TEXT, check_plan, choice, record_of};
+use super::render::{FIELD, GUARD, MESSAGE, TEXT, check_plan, choice, record_of};
 use super::text::is_hazard;
-use crate::callsite::{Callsite, Field, Piece};
+use crate::callsite::Callsite;
 use crate::format::{self, Format, LineCache, LineHead, Out};
 use crate::lane::ThreadId;
-use crate::level::Level;
 use crate::record::{Kind, Record};
 use crate::zone::Zone;
 
@@ -206,21 +205,6 @@ fn formats() -> [Format; 6] {
     let pattern = Format::pattern(pattern).unwrap_or_default();
     [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console, pattern]
 }
-
-/// A message that is a text, and a field that is one.
-static MESSAGE: Callsite =
-    Callsite::new(Level::Info, false, "fuzz", "src/fuzz.rs", 1, "{}", &[Piece::Value(0)], &[], 1);
-static FIELD: Callsite = Callsite::new(
-    Level::Info,
-    false,
-    "fuzz",
-    "src/fuzz.rs",
-    1,
-    "",
-    &[],
-    &[Field { name: "k", value: 0, in_message: false }],
-    1,
-);
 
 /// A slot may hold any bytes; in each format they are one line of it, or, where there is no room for that, none.
 pub fn json(bytes: &[u8]) {

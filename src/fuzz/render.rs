@@ -53,6 +53,12 @@ pub(super) static TEXT: Callsite = Callsite::new(
     1,
 );
 
+/// A message that is a text, and a field that is one.
+pub(super) static MESSAGE: Callsite =
+    Callsite::new(Level::Info, false, "fuzz", "src/fuzz.rs", 1, "{}", &[Piece::Value(0)], &[], 1);
+pub(super) static FIELD: Callsite =
+    Callsite::new(Level::Info, false, "fuzz", "src/fuzz.rs", 1, "", &[], &[field("k", 0, false)], 1);
+
 /// Bytes behind the room of a line, which stay as they are.
 pub(super) const GUARD: [u8; 64] = [0xA5; 64];
 
@@ -171,9 +177,14 @@ pub fn escape(bytes: &[u8]) {
     // What is no UTF-8 is never a bare word.
     let value = if core::str::from_utf8(bytes).is_ok() { quoted(&text) } else { in_quotes(&text) };
     assert_eq!(unquoted(&value).as_deref(), Some(&*text), "a value reads back");
-    let line =
-        render(&TEXT, &record_of(Kind::Str, false, 0, &(bytes.len() as u64).to_le_bytes(), bytes), false);
-    assert_eq!(message(&line), format!("{}  k={value}", escaped(&text)));
+    let record = record_of(Kind::Str, false, 0, &(bytes.len() as u64).to_le_bytes(), bytes);
+    for (callsite, expected) in [
+        (&TEXT, format!("{}  k={value}", escaped(&text))),
+        (&MESSAGE, escaped(&text)),
+        (&FIELD, format!(" k={value}")),
+    ] {
+        assert_eq!(message(&render(callsite, &record, false)), expected);
+    }
 }
 
 /// A float's length as it stands in its meta.

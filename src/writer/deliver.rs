@@ -19,7 +19,7 @@ use super::tenure;
 use crate::error::{BackendError, Failure};
 use crate::format::{Format, LineCache, Out};
 use crate::journal::{LookNote, MAX_SINKS};
-use crate::level::Level;
+use crate::level::{Level, LevelFilter};
 use crate::region;
 use crate::sink::{Retry, SinkOptions, reopens};
 use crate::sync::{Ordering, add_owned};
@@ -41,6 +41,13 @@ impl Config {
             let _ = catch_unwind(AssertUnwindSafe(|| on_error(error)));
         }
     }
+}
+
+/// The sink for which rows are rendered, and the levels whose records others want, too: these are none of a row's.
+#[derive(Clone, Copy)]
+pub(crate) struct RowsFor {
+    sink: usize,
+    pub(crate) shared: LevelFilter,
 }
 
 /// All sinks of the backend.
@@ -168,24 +175,38 @@ impl Outlets {
             .unwrap_or(self.records as usize)
     }
 
-    /// The records that the only sink wants, what it keeps from line to line, and its room; `None` when there are several,
-    /// it is not alive, or its format has no plans.
+    /// For which sink rows can be rendered: the one that wants the most levels, if it is alive and its format has plans.
     #[inline]
-    pub(crate) fn only(&mut self) -> Option<(&SinkOptions, &mut LineCache, Out<'_>)> {
-        match &mut *self.all {
-            [only] if only.takes_rows => {
-                Some((&only.options, &mut only.line, Out::at(only.staging, only.staged)))
-            }
-            _ => None,
+    pub(crate) fn rows(&self) -> Option<RowsFor> {
+        match &*self.all {
+            // Its filter was asked when a statement's plan was made, which there is for this sink alone.
+            [only] => only.takes_rows.then_some(RowsFor { sink: 0, shared: LevelFilter::Off }),
+            _ => self.rows_among_many(),
         }
     }
 
-    /// That many records were rendered for the only sink, up to `staged`.
+    fn rows_among_many(&self) -> Option<RowsFor> {
+        let all = || self.all.iter().enumerate().filter(|(_, outlet)| outlet.life != Life::Retired);
+        let (sink, most) = all().max_by_key(|(_, outlet)| outlet.options.level)?;
+        let levels = all().filter(|&(at, _)| at != sink).map(|(_, other)| other.options.level);
+        let shared = levels.max().unwrap_or(LevelFilter::Off);
+        let has_own = shared < most.options.level && most.options.filter.is_none();
+        (most.takes_rows && has_own).then_some(RowsFor { sink, shared })
+    }
+
+    /// The records that the sink of rows wants, what it keeps from line to line, and its room.
     #[inline]
-    pub(crate) fn rendered(&mut self, records: u64, staged: usize) {
+    pub(crate) fn room(&mut self, rows: RowsFor) -> Option<(&SinkOptions, &mut LineCache, Out<'_>)> {
+        let outlet = self.all.get_mut(rows.sink)?;
+        Some((&outlet.options, &mut outlet.line, Out::at(outlet.staging, outlet.staged)))
+    }
+
+    /// That many records were rendered in a row, up to `staged`.
+    #[inline]
+    pub(crate) fn rendered(&mut self, rows: RowsFor, records: u64, staged: usize) {
         self.records += records;
-        if let [only] = &mut *self.all {
-            only.staged = staged;
+        if let Some(outlet) = self.all.get_mut(rows.sink) {
+            outlet.staged = staged;
         }
     }
 

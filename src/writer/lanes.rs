@@ -4,6 +4,7 @@ use crate::channel::{AnyChannel, channels, lane_indices};
 use crate::clock;
 use crate::format::{Gone, Plans, Row};
 use crate::lane::{CAUSES, Cause, LaneRef, RELEASED, ThreadId};
+use crate::level::LevelFilter;
 use crate::ring::{Consumer, Frame, Run};
 use crate::sink::SinkOptions;
 use crate::sync::Ordering;
@@ -161,13 +162,19 @@ impl Cursor {
 
     /// The records at hand from the current one on, up to `limit`, and the plans of their lines.
     #[inline]
-    pub(super) fn row(&mut self, limit: u64, full: usize, options: &SinkOptions) -> (Row<'_>, &mut Plans) {
+    pub(super) fn row(
+        &mut self,
+        limit: u64,
+        full: usize,
+        options: &SinkOptions,
+        shared: LevelFilter,
+    ) -> (Row<'_>, &mut Plans) {
         // SAFETY: the rest of the run, which stays as it is until `release`.
         let frames =
             unsafe { core::slice::from_raw_parts(self.run.start.add(self.at), self.run.len - self.at) };
         let (slot_bytes, untimed) = (self.run.slot_bytes, self.untimed);
         let (wanted, format) = (options.level, options.format);
-        (Row { frames, slot_bytes, untimed, limit, full, wanted, format }, &mut self.plans)
+        (Row { frames, slot_bytes, untimed, limit, full, wanted, shared, format }, &mut self.plans)
     }
 
     /// Goes on behind the records of a row, of which the last had the tick `last`.

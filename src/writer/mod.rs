@@ -330,20 +330,22 @@ impl Writer {
         let told_before = self.lanes.told_before();
         let cursor = self.lanes.cursor(lane);
         let (mut newest, mut late, mut damaged) = (self.newest, 0, false);
+        let rows = sinks.rows();
         while let Some(tick) = cursor.tick_up_to(limit) {
             if cursor.is_plain(told_before)
                 && tick >= newest
-                && let Some((options, line, mut out)) = sinks.only()
+                && let Some(rows) = rows
+                && let Some((options, line, mut out)) = sinks.room(rows)
                 && let Some(mut shown) = self.anchor.row(tick)
             {
-                let (row, plans) = cursor.row(limit, BATCH_BYTES, options);
+                let (row, plans) = cursor.row(limit, BATCH_BYTES, options, rows.shared);
                 let gone = plans.row(line, &mut out, row, &mut shown);
                 let staged = out.len();
                 if gone.records != 0 {
                     newest = newest.max(shown.last_tick());
                     self.anchor.end_row(&shown);
                     cursor.pass_row(gone, shown.last_tick());
-                    sinks.rendered(gone.records, staged);
+                    sinks.rendered(rows, gone.records, staged);
                     if cursor.has_drops(told_before) || staged >= BATCH_BYTES {
                         break;
                     }

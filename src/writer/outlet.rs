@@ -50,11 +50,6 @@ pub(crate) struct Outlet {
     pub(super) last_error: Option<Failure>,
 }
 
-/// Whether whole rows of records can be rendered for a sink, by their levels.
-fn takes_rows(options: &SinkOptions) -> bool {
-    Plans::are_for(options.format) && options.filter.is_none()
-}
-
 impl Outlet {
     pub(crate) fn new(sink: Box<dyn Sink>, name: String, options: SinkOptions) -> Self {
         Outlet {
@@ -68,7 +63,7 @@ impl Outlet {
             staged: 0,
             taken: 0,
             life: Life::Live,
-            takes_rows: takes_rows(&options),
+            takes_rows: Plans::are_for(options.format),
             failing_since: None,
             next_try: None,
             pause: Duration::ZERO,
@@ -85,7 +80,7 @@ impl Outlet {
 
     pub(super) fn lives(&mut self, life: Life) {
         self.life = life;
-        self.takes_rows = life == Life::Live && takes_rows(&self.options);
+        self.takes_rows = life == Life::Live && Plans::are_for(self.options.format);
     }
 
     pub(super) fn is_live(&self) -> bool {
