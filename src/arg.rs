@@ -6,7 +6,10 @@
 //! list `(a, (b, (c, ())))`, of which sizes and offsets are constants.
 //!
 //! Values that need `core::fmt` are formatted first, into an [`Arena`], and are texts from then on:
-//! no code of the user's runs while a slot is reserved.
+//! no code of the user's runs while a slot is reserved. What has a format of its own seldom needs it
+//! (`spec.rs`).
+
+mod probe;
 
 use core::cell::Cell;
 use core::fmt::{self, Write as _};
@@ -14,6 +17,12 @@ use core::fmt::{self, Write as _};
 use crate::number;
 use crate::record::{Kind, PLAIN, meta, metas};
 use crate::ring::Dest;
+use crate::spec::Fitted;
+
+pub use probe::{
+    FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe, SizeAny, SizeKnown,
+    SpecAny, SpecKnown,
+};
 
 mod sealed {
     pub trait Sealed {}
@@ -72,8 +81,13 @@ pub trait Ready: Copy {
 /// An argument as the macro finds it.
 #[doc(hidden)]
 pub trait Arg {
-    /// Whether it must be formatted before it can be stored.
+    /// Whether it may need `core::fmt` before it can be stored.
     const FORMATS: bool = false;
+    /// Whether it does.
+    #[inline(always)]
+    fn formats(&self) -> bool {
+        Self::FORMATS
+    }
     type Ready<'a>: Ready
     where
         Self: 'a;
@@ -308,6 +322,72 @@ impl Ready for Text<'_> {
     }
 }
 
+/// What a value with a format of its own looks like: as short as most are, or any text.
+#[doc(hidden)]
+#[derive(Clone, Copy)]
+pub enum Shown<'a> {
+    Fitted(Fitted),
+    Long(Text<'a>),
+}
+
+impl Ready for Shown<'_> {
+    const VARIABLE: bool = true;
+
+    #[inline(always)]
+    fn cell(_: bool) -> usize {
+        8
+    }
+
+    #[inline(always)]
+    fn tail(&self, cap: usize) -> usize {
+        match self {
+            Shown::Fitted(fitted) => (fitted.len as usize).min(cap).next_multiple_of(8),
+            Shown::Long(text) => text.tail(cap),
+        }
+    }
+
+    #[inline(always)]
+    fn is_cut(&self, cap: usize) -> bool {
+        match self {
+            Shown::Fitted(fitted) => fitted.len as usize > cap,
+            Shown::Long(text) => text.is_cut(cap),
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn store<D: Dest>(
+        &self,
+        preformatted: bool,
+        dest: D,
+        cell: usize,
+        tail: usize,
+        cap: usize,
+    ) -> u16 {
+        let bytes;
+        let text = match *self {
+            Shown::Fitted(Fitted { text, len }) if len as usize <= cap => {
+                // SAFETY: the caller's room for the cell, and for as many whole words as the text begins.
+                unsafe {
+                    dest.put(cell, len.into());
+                    dest.put(tail, text as u64);
+                    if len > 8 {
+                        dest.put(tail + 8, (text >> 64) as u64);
+                    }
+                }
+                return meta(Kind::Display, false, 0);
+            }
+            Shown::Fitted(Fitted { text, len }) => {
+                bytes = text.to_le_bytes();
+                let text = core::str::from_utf8(&bytes[..len as usize]).unwrap_or("");
+                Text { kind: Kind::Display, text, cut: 0 }
+            }
+            Shown::Long(text) => text,
+        };
+        // SAFETY: as the caller promised.
+        unsafe { text.store(preformatted, dest, cell, tail, cap) }
+    }
+}
+
 /// A value that may not be there: its cell is there in any case.
 impl<R: Ready> Ready for Option<R> {
     const VARIABLE: bool = true;
@@ -386,15 +466,62 @@ pub(crate) struct Bounded<'m> {
 }
 
 impl fmt::Write for Bounded<'_> {
+    #[inline]
     fn write_str(&mut self, text: &str) -> fmt::Result {
+        match self.memory[self.len..].get_mut(..text.len()) {
+            // Once something was cut, the rest is, too: no hole in the text.
+            Some(to) if self.cut == 0 => {
+                copy_short(to, text.as_bytes());
+                self.len += text.len();
+            }
+            _ => self.write_partly(text),
+        }
+        Ok(())
+    }
+}
+
+impl Bounded<'_> {
+    #[cold]
+    #[inline(never)]
+    fn write_partly(&mut self, text: &str) {
         let room = self.memory.len() - self.len;
-        // Once something was cut, the rest is, too: no hole in the text.
         let taken = if self.cut > 0 { 0 } else { text.floor_char_boundary(room) };
         self.memory[self.len..self.len + taken].copy_from_slice(&text.as_bytes()[..taken]);
         self.len += taken;
         self.cut += text.len() - taken;
-        Ok(())
     }
+}
+
+/// Copies as much as there is, to where there is as much room. `Debug` writes names, brackets and digits one by one: of
+/// so few bytes a call to `memcpy` is dearer than its work.
+#[inline]
+fn copy_short(to: &mut [u8], from: &[u8]) {
+    /// The first and the last `N` bytes, which overlap.
+    #[inline(always)]
+    fn ends<const N: usize>(to: &mut [u8], from: &[u8]) -> bool {
+        if from.len() > 2 * N || to.len() != from.len() {
+            return false;
+        }
+        let (Some(first), Some(last)) = (from.first_chunk::<N>(), from.last_chunk::<N>()) else {
+            return false;
+        };
+        if let Some(to) = to.first_chunk_mut::<N>() {
+            *to = *first;
+        }
+        if let Some(to) = to.last_chunk_mut::<N>() {
+            *to = *last;
+        }
+        true
+    }
+    if from.is_empty()
+        || ends::<1>(to, from)
+        || ends::<2>(to, from)
+        || ends::<4>(to, from)
+        || ends::<8>(to, from)
+    {
+        return;
+    }
+    to.copy_from_slice(from);
 }
 
 /// A primitive or a text: what is stored by its type.
@@ -466,178 +593,14 @@ impl<T: Value + ToOwned + ?Sized> Value for std::borrow::Cow<'_, T> {
     }
 }
 
-/// What a macro wraps an argument in, to find out what it is.
-#[doc(hidden)]
-pub struct Probe<'a, T: ?Sized>(pub &'a T);
-
-/// A value stored by its type.
-#[doc(hidden)]
-pub struct Plain<'a, T: ?Sized>(&'a T);
-
-impl<T: Value + ?Sized> Arg for Plain<'_, T> {
-    type Ready<'b>
-        = T::Ready<'b>
-    where
-        Self: 'b;
-
-    #[inline(always)]
-    fn ready<'b>(&'b self, _: &'b Arena<'_>) -> T::Ready<'b> {
-        self.0.value()
-    }
-}
-
-/// An `Option` of such a value.
-#[doc(hidden)]
-pub struct Optional<'a, T>(&'a Option<T>);
-
-impl<T: Value> Arg for Optional<'_, T> {
-    type Ready<'b>
-        = Option<T::Ready<'b>>
-    where
-        Self: 'b;
-
-    #[inline(always)]
-    fn ready<'b>(&'b self, _: &'b Arena<'_>) -> Option<T::Ready<'b>> {
-        self.0.as_ref().map(T::value)
-    }
-}
-
-/// A value that is formatted by its `Display`.
-#[doc(hidden)]
-pub struct Displayed<'a, T: ?Sized>(&'a T);
-
-impl<T: fmt::Display + ?Sized> Arg for Displayed<'_, T> {
-    const FORMATS: bool = true;
-    type Ready<'b>
-        = Text<'b>
-    where
-        Self: 'b;
-
-    fn ready<'b>(&'b self, arena: &'b Arena<'_>) -> Text<'b> {
-        arena.text(Kind::Display, |out| write!(out, "{}", self.0))
-    }
-}
-
-/// A value with a format of its own.
-#[doc(hidden)]
-pub struct Formatted<'a> {
-    kind: Kind,
-    arguments: fmt::Arguments<'a>,
-}
-
-impl<'a> Formatted<'a> {
-    #[inline(always)]
-    pub fn display(arguments: fmt::Arguments<'a>) -> Self {
-        Formatted { kind: Kind::Display, arguments }
-    }
-
-    #[inline(always)]
-    pub fn debug(arguments: fmt::Arguments<'a>) -> Self {
-        Formatted { kind: Kind::Debug, arguments }
-    }
-}
-
-impl Arg for Formatted<'_> {
-    const FORMATS: bool = true;
-    type Ready<'b>
-        = Text<'b>
-    where
-        Self: 'b;
-
-    fn ready<'b>(&'b self, arena: &'b Arena<'_>) -> Text<'b> {
-        arena.text(self.kind, |out| out.write_fmt(self.arguments))
-    }
-}
-
-/// A plain `{}` of a primitive or a text.
-#[doc(hidden)]
-pub trait PlainValue<'a> {
-    type Arg;
-    fn kakashi_plain(&self) -> Self::Arg;
-}
-
-impl<'a, T: Value + ?Sized> PlainValue<'a> for Probe<'a, T> {
-    type Arg = Plain<'a, T>;
-
-    #[inline(always)]
-    fn kakashi_plain(&self) -> Plain<'a, T> {
-        Plain(self.0)
-    }
-}
-
-/// A plain `{}` of anything else. The bound stands on the method, so that a type without `Display` is
-/// told so in the compiler's usual words.
-#[doc(hidden)]
-pub trait PlainDisplay<'a, T: ?Sized> {
-    fn kakashi_plain(&self) -> Displayed<'a, T>
-    where
-        T: fmt::Display;
-}
-
-impl<'a, T: ?Sized> PlainDisplay<'a, T> for &Probe<'a, T> {
-    #[inline(always)]
-    fn kakashi_plain(&self) -> Displayed<'a, T>
-    where
-        T: fmt::Display,
-    {
-        Displayed(self.0)
-    }
-}
-
-/// A field that is a primitive or a text.
-#[doc(hidden)]
-pub trait FieldValue<'a> {
-    type Arg;
-    fn kakashi_field(&self) -> Self::Arg;
-}
-
-impl<'a, T: Value + ?Sized> FieldValue<'a> for &&Probe<'a, T> {
-    type Arg = Plain<'a, T>;
-
-    #[inline(always)]
-    fn kakashi_field(&self) -> Plain<'a, T> {
-        Plain(self.0)
-    }
-}
-
-/// A field that is an `Option` of one.
-#[doc(hidden)]
-pub trait FieldOption<'a> {
-    type Arg;
-    fn kakashi_field(&self) -> Self::Arg;
-}
-
-impl<'a, T: Value> FieldOption<'a> for &Probe<'a, Option<T>> {
-    type Arg = Optional<'a, T>;
-
-    #[inline(always)]
-    fn kakashi_field(&self) -> Optional<'a, T> {
-        Optional(self.0)
-    }
-}
-
-/// A field that is anything else.
-#[doc(hidden)]
-pub trait FieldDisplay<'a, T: ?Sized> {
-    fn kakashi_field(&self) -> Displayed<'a, T>
-    where
-        T: fmt::Display;
-}
-
-impl<'a, T: ?Sized> FieldDisplay<'a, T> for Probe<'a, T> {
-    #[inline(always)]
-    fn kakashi_field(&self) -> Displayed<'a, T>
-    where
-        T: fmt::Display,
-    {
-        Displayed(self.0)
-    }
-}
-
 /// The arguments of a call: `()` or `(Arg, Args)`.
 #[doc(hidden)]
 pub trait Args {
     const FORMATS: bool;
+    #[inline(always)]
+    fn formats(&self) -> bool {
+        Self::FORMATS
+    }
     type Ready<'a>: Values
     where
         Self: 'a;
@@ -658,6 +621,11 @@ impl<A: Arg, R: Args> Args for (A, R) {
         = (A::Ready<'a>, R::Ready<'a>)
     where
         Self: 'a;
+
+    #[inline(always)]
+    fn formats(&self) -> bool {
+        self.0.formats() || self.1.formats()
+    }
 
     #[inline(always)]
     fn ready<'a>(&'a self, arena: &'a Arena<'_>) -> Self::Ready<'a> {
@@ -792,6 +760,7 @@ impl<A: Ready, R: Values> Values for (A, R) {
 mod tests {
     use super::*;
     use crate::record::{HEADER, SHARED_HEADER};
+    use crate::spec::{Fit, Spec};
     use proptest::prelude::*;
 
     /// The words of a reservation, and whether each was stored to.
@@ -853,6 +822,10 @@ mod tests {
             store(&(a, (b, (some.then_some(word), (some.then_some(bits), (c, (word, ())))))), cap);
             let cut = Text { cut: 7, ..a };
             store(&(cut, ()), cap);
+            let price = (word as f64 / 100.0).fitted(Spec::new("", "").sized(0, 2));
+            let name = texts[0].fitted(Spec::new("*^", "").sized(9, Spec::NONE));
+            let shown = |fitted: Option<Fitted>| fitted.map_or(Shown::Long(cut), Shown::Fitted);
+            store(&(shown(price), (word, (shown(name), ()))), cap);
         }
     }
 }

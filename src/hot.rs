@@ -33,8 +33,8 @@ use crate::watch;
 #[doc(hidden)]
 #[inline(always)]
 pub fn log<T: Target, A: Args>(target: &T, callsite: &'static Callsite, args: A) {
-    if A::FORMATS {
-        log_formatted(target, callsite, &args);
+    if A::FORMATS && args.formats() {
+        log_formatted(target, callsite, args);
     } else {
         push(target, callsite, args.ready(&Arena::new(&mut [])));
     }
@@ -295,8 +295,11 @@ fn longest(most: usize, fits: impl Fn(usize) -> bool) -> Option<usize> {
 }
 
 /// Formats what needs `core::fmt` into scratch memory, then logs texts.
+///
+/// The arguments come by value: those of a call that does not need it stay in registers.
 #[inline(never)]
-fn log_formatted<T: Target, A: Args>(target: &T, callsite: &'static Callsite, args: &A) {
+fn log_formatted<T: Target, A: Args>(target: &T, callsite: &'static Callsite, args: A) {
+    let args = &args;
     // SAFETY: the handle is this thread's, which is in this call.
     let handle = unsafe { &*T::handle() };
     if handle.state.get() == UNCLAIMED {

@@ -157,6 +157,8 @@ mod restraint;
 #[cfg(not(kakashi_loom))]
 mod sink;
 #[cfg(not(kakashi_loom))]
+mod spec;
+#[cfg(not(kakashi_loom))]
 mod stats;
 #[cfg(not(kakashi_loom))]
 mod target;
@@ -248,7 +250,10 @@ pub mod __box {
 #[cfg(not(kakashi_loom))]
 #[doc(hidden)]
 pub mod __private {
-    pub use crate::arg::{FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe};
+    pub use crate::arg::{
+        FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe, SizeAny,
+        SizeKnown, SpecAny, SpecKnown,
+    };
     pub use crate::callsite::{Callsite, Field, Piece};
     pub use crate::channel::{ChannelEntry, DEFAULT, Handle};
     pub use crate::clock::shift_wall_clock;
@@ -257,6 +262,7 @@ pub mod __private {
     pub use crate::crash::set_crash_patience;
     pub use crate::hot::log;
     pub use crate::restraint::{Every, Once, Sample};
+    pub use crate::spec::Spec;
     pub use crate::target::{Target, channel_level_enabled, channel_wants};
     pub use kakashi_log_macros::emit;
 

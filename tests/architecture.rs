@@ -22,6 +22,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("callsite", &["level"]),
     ("logger", &["callsite", "clock", "filter", "futex", "level"]),
     ("number", &[]),
+    ("spec", &["number"]),
     ("calendar", &[]),
     ("zone", &["calendar", "interned"]),
     // What both sides share.
@@ -44,7 +45,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("guide", &[]),
     ("macros", &[]),
     ("restraint", &["clock"]),
-    ("arg", &["number", "record", "ring"]),
+    ("arg", &["number", "record", "ring", "spec"]),
     ("fields", &["arg", "record"]),
     ("context", &["arg", "channel", "fields", "logger", "record"]),
     ("watch", &["callsite", "logger", "record"]),

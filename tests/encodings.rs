@@ -246,6 +246,17 @@ proptest! {
         assert_all(&got, &format!("{a} {c} {b} {d}"));
         let got = on_roomy_channels!(&log, "{a:width$.precision$} {c:e}", a = a, b = b, c = c, d = Some(d));
         assert_all(&got, &format!("{a:width$.precision$} {c:e} b={b} d={d}"));
+        // Of a number, `core::fmt` is asked only where it must be.
+        let got = on_roomy_channels!(&log, "{a:.precision$} {c:>width$.2} {b:+}|{d:^0$}", width);
+        assert_all(&got, &format!("{a:.precision$} {c:>width$.2} {b:+}|{d:^0$}", width));
+    }
+
+    #[test]
+    fn formats_of_their_own(a in integer!(u64), b in integer!(i32), c in text(), width in 0_usize..20) {
+        let log = support::start();
+        let got = on_roomy_channels!(&log, "{a:#x} {a:>width$}|{b:+}|{b:*^9X}|{c:<width$}|{c:.3}", d = %b);
+        let expected = format!("{a:#x} {a:>width$}|{b:+}|{b:*^9X}|{c:<width$}|{c:.3}");
+        assert_all(&got, &format!("{} d={b}", escaped(&expected)));
     }
 
     #[test]
@@ -551,6 +562,22 @@ fn a_record_that_cannot_fit_is_counted_and_the_next_one_is_written() {
 }
 
 /// Numbers alone, of a size that a constant tells: three slots of four, wherever in the ring the call comes.
+/// A short text that was made without `core::fmt` is cut like any other.
+#[test]
+fn numbers_with_a_width_are_cut_on_tiny_rings() {
+    let log = support::start();
+    for (a, b) in [(7, 1.5), (123_456_789, -123_456.789), (u64::MAX, 1e300)] {
+        let before = kakashi::get_async_stats().truncated;
+        let lines = on_tiny_channels!(&log, "{:*>15}|{:*^16.3}|{:*<14}", a, b, "text");
+        assert_eq!(lines.len(), 8);
+        let texts = [format!("{a:*>15}"), format!("{b:*^16.3}"), format!("{:*<14}", "text")];
+        let texts = texts.each_ref().map(String::as_str);
+        let cut = lines.iter().filter(|line| assert_cut(&line.message, "|", &texts)).count();
+        assert!((1..lines.len()).contains(&cut), "{cut}");
+        assert_eq!(kakashi::get_async_stats().truncated, before + cut as u64);
+    }
+}
+
 #[test]
 fn numbers_that_cannot_fit_are_counted_at_every_place_of_the_ring() {
     kakashi::channel!(static REFUSES: kakashi::Channel<64, 4, 2, kakashi::Block>);

@@ -18,7 +18,9 @@ const THIRD: &[&str] = &["preformatted, 2 ints + 1/3"];
 /// Messages with a text.
 const TEXTS: &[&str] = &["str", "fields", "?Debug", "{:>10.3}"];
 /// Messages that need `core::fmt`, and are excused for what it does, not for what this crate does around it.
-const FORMATTED: &[&str] = &["?Debug", "{:>10.3}"];
+const FORMATTED: &[&str] = &["?Debug"];
+/// Messages with a format that seldom needs it: whether it is needed is known after the text was tried.
+const SPECS: &[&str] = &["{:>10.3}"];
 
 /// Made in every call.
 #[rustfmt::skip]
@@ -36,15 +38,13 @@ const ON_THE_PATH: &[Row] = &[
     Row(FORMATTED, MESSAGE, "kakashi::hot::log_formatted"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "kakashi::hot::format_and_push"),
     Row(FORMATTED, "kakashi::hot::format_and_push", "as kakashi::arg::Arg>::ready"),
-    Row(FORMATTED, "as kakashi::arg::Arg>::ready", "core::fmt::write"),
-    Row(FORMATTED, "as kakashi::arg::Arg>::ready", "core::str::converts::from_utf8"),
+    Row(FORMATTED, "as kakashi::arg::Arg>::ready", "kakashi::arg::Arena::text"),
+    Row(FORMATTED, "kakashi::arg::Arena::text", "core::fmt::write"),
+    Row(FORMATTED, "kakashi::arg::Arena::text", "core::str::converts::from_utf8"),
     Row(FORMATTED, "core::fmt::", "core::fmt::"),
     Row(FORMATTED, "core::fmt::float", "core::num::"),
     Row(FORMATTED, "core::num::", "core::num::"),
     Row(FORMATTED, "core::num::", "memset"),
-    // Pieces of any length, into scratch memory.
-    Row(FORMATTED, "kakashi::arg::Bounded as core::fmt::Write>::write_str", "memcpy"),
-    Row(FORMATTED, "core::fmt::Write::write_char", "memcpy"),
 ];
 
 /// Not made in the calls that are counted: the first call, a full ring, a cut value, a call within a call.
@@ -62,11 +62,18 @@ const BEHIND_A_BRANCH: &[Row] = &[
     Row(TEXTS, MESSAGE, "memcpy"),
     Row(FORMATTED, "kakashi::hot::format_and_push", "memcpy"),
 
+    // A text that is longer than most, or needs `core::fmt` for another reason.
+    Row(SPECS, MESSAGE, "kakashi::hot::log_formatted"),
+
     // Formatting: bounds, `<fmt::Error>`, a `Display` that panics, a call within a call.
     Row(FORMATTED, "kakashi::arg::Bounded", "core::slice::index::slice_index_fail"),
-    Row(FORMATTED, "as kakashi::arg::Arg>::ready", "core::slice::index::slice_index_fail"),
-    Row(FORMATTED, "as kakashi::arg::Arg>::ready", "core::panicking::panic_fmt"),
-    Row(FORMATTED, "as kakashi::arg::Arg>::ready", "memcpy"),
+    Row(FORMATTED, "kakashi::arg::Arena::text", "core::slice::index::slice_index_fail"),
+    Row(FORMATTED, "kakashi::arg::Arena::text", "core::panicking::panic_fmt"),
+    // Pieces of more than sixteen bytes, and what does not fit.
+    Row(FORMATTED, "kakashi::arg::Bounded as core::fmt::Write>::write_str", "memcpy"),
+    Row(FORMATTED, "kakashi::arg::Arena::text", "memcpy"),
+    Row(FORMATTED, "core::fmt::Write::write_char", "memcpy"),
+    Row(FORMATTED, "kakashi::arg::", "kakashi::arg::Bounded::write_partly"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "_Unwind_Resume"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "core::panicking::panic_in_cleanup"),
     Row(FORMATTED, "kakashi::hot::log_formatted", "drop_in_place<kakashi::cold::Scratch"),

@@ -34,9 +34,11 @@ pub(super) mod front {
     pub(in crate::__fuzz) mod __private {
         pub(in crate::__fuzz) use crate::__fuzz::round_trip::{Lanes, log};
         pub(in crate::__fuzz) use crate::arg::{
-            FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe,
+            FieldDisplay, FieldOption, FieldValue, Formatted, PlainDisplay, PlainValue, Probe, SizeAny,
+            SizeKnown, SpecAny, SpecKnown,
         };
         pub(in crate::__fuzz) use crate::callsite::{Callsite, Field, Piece};
+        pub(in crate::__fuzz) use crate::spec::Spec;
 
         /// What is asked of a target before a record is made.
         pub(in crate::__fuzz) struct Target;

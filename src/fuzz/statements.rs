@@ -6,7 +6,8 @@ use std::fmt;
 
 use super::input::Input;
 use super::round_trip::Lanes;
-use super::told::{How, Tell, Told, formatted, optional};
+use super::told::{How, Tell, Told, formatted, optional, specified};
+use crate::spec::Spec;
 
 /// A log statement of a program.
 macro_rules! say {
@@ -117,18 +118,29 @@ fn displayed(lanes: &Lanes, input: &mut Input<'_>) {
 fn specs(lanes: &Lanes, input: &mut Input<'_>) {
     let (a, b, c, d) = (input.text(), input.number() as i64, input.double(), input.char());
     let (width, precision) = (usize::from(input.byte()), usize::from(input.byte() % 32));
-    let message = format!("{a:?} {b:>+width$} {c:*^9.precision$e} {d:?} {b:#x} {a:.precision$} {:010.3}", c);
-    let values = [
-        format!("{a:?}"),
-        format!("{b:>+width$}"),
-        format!("{c:*^9.precision$e}"),
-        format!("{d:?}"),
-        format!("{b:#x}"),
-        format!("{a:.precision$}"),
-        format!("{c:010.3}"),
+    let head = format!("{a:?} {b:>+width$} {c:*^9.precision$e} {d:?} {b:#x} {a:.precision$} {c:010.3}");
+    let message = head + &format!(" {b:_<12X} {c:>width$.precision$} {c:+} {a:^7}");
+    let sized = |flags, kind, width, precision| Spec::new(flags, kind).sized(width, precision);
+    let values = vec![
+        formatted(format!("{a:?}")),
+        specified(&b, sized(">+", "", width, Spec::NONE), format!("{b:>+width$}")),
+        formatted(format!("{c:*^9.precision$e}")),
+        formatted(format!("{d:?}")),
+        specified(&b, sized("#", "x", 0, Spec::NONE), format!("{b:#x}")),
+        specified(&a, sized("", "", 0, precision), format!("{a:.precision$}")),
+        specified(&c, sized("0", "", 10, 3), format!("{c:010.3}")),
+        specified(&b, sized("_<", "X", 12, Spec::NONE), format!("{b:_<12X}")),
+        specified(&c, sized(">", "", width, precision), format!("{c:>width$.precision$}")),
+        specified(&c, sized("+", "", 0, Spec::NONE), format!("{c:+}")),
+        specified(&a, sized("^", "", 7, Spec::NONE), format!("{a:^7}")),
     ];
-    lanes.expect(input, message, &[], values.map(formatted).to_vec());
-    say!(*lanes, "{a:?} {b:>+width$} {c:*^9.precision$e} {d:?} {b:#x} {a:.precision$} {:010.3}", c);
+    lanes.expect(input, message, &[], values);
+    say!(
+        *lanes,
+        "{a:?} {b:>+width$} {c:*^9.precision$e} {d:?} {b:#x} {a:.precision$} {:010.3} {b:_<12X} {c:>width$.precision$} \
+         {c:+} {a:^7}",
+        c
+    );
 }
 
 fn many(lanes: &Lanes, input: &mut Input<'_>) {
@@ -192,7 +204,8 @@ fn repeated(lanes: &Lanes, input: &mut Input<'_>) {
 
 fn plain(lanes: &Lanes, input: &mut Input<'_>) {
     let a = input.text();
-    lanes.expect(input, a.clone(), &["a"], vec![a.as_str().told(), formatted(a.clone())]);
+    let by_sigil = specified(&a, Spec::new("", ""), a.clone());
+    lanes.expect(input, a.clone(), &["a"], vec![a.as_str().told(), by_sigil]);
     say!(*lanes, "{}", a, a = %a);
 }
 

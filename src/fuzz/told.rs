@@ -8,6 +8,7 @@ use super::text::{escaped, quoted};
 use crate::arg::Encoding;
 use crate::callsite::{Callsite, Piece};
 use crate::channel::ChannelSpec;
+use crate::spec::{Fit, Spec};
 
 /// A value by what it shows, and by the bytes that it takes.
 #[derive(Clone, Debug)]
@@ -22,7 +23,7 @@ pub(super) struct Told {
 pub(super) enum How {
     /// As it is, whatever room there is.
     Fixed,
-    /// A text of the program's.
+    /// A text of the program's, or one that is made without `core::fmt`.
     Text,
     /// A text that `core::fmt` makes in the arena.
     Formatted,
@@ -81,6 +82,12 @@ pub(super) fn optional<T: Tell>(value: &Option<T>) -> Told {
 /// What `core::fmt` makes of a value.
 pub(super) fn formatted(text: String) -> Told {
     Told { text, cell: [8, 8], how: How::Formatted }
+}
+
+/// What there is of a value with a format of its own: it needs no arena if it is short.
+pub(super) fn specified(value: &(impl Fit + ?Sized), spec: Spec, text: String) -> Told {
+    let how = if value.fitted(spec).is_some() { How::Text } else { How::Formatted };
+    Told { text, cell: [8, 8], how }
 }
 
 /// What a line should say.

@@ -239,17 +239,45 @@ impl Plan {
                         format!("{}$", next - 1)
                     }
                 };
-                let width = size(width);
-                let precision = match precision {
+                let width_text = size(width);
+                let precision_text = match precision {
                     Size::None => String::new(),
                     precision => format!(".{}", size(precision)),
                 };
-                let spec = format!("{{0:{flags}{width}{precision}{kind}}}");
+                let spec = format!("{{0:{flags}{width_text}{precision_text}{kind}}}");
                 let spec = string(Span::mixed_site().located_at(call.text_span), &spec);
                 let how = if kind.ends_with('?') { "debug" } else { "display" };
                 let how = Ident::new(how, span).into();
                 let code = "$0::__private::Formatted::$1(::core::format_args!($2, $3))";
-                quote(span, code, &[krate, &[how], &[spec], &args])
+                let formatted = quote(span, code, &[krate, &[how], &[spec], &args]);
+                if !matches!(kind.as_str(), "" | "x" | "X") {
+                    return formatted;
+                }
+                let size = |size: &Size, none: &str| match size {
+                    Size::None => quote(span, none, &[krate]),
+                    Size::Literal(digits) => quote(span, digits, &[]),
+                    Size::Arg(arg) => quote(
+                        self.span(*arg),
+                        "(&$0::__private::Probe($1)).kakashi_size()",
+                        &[krate, &[self.name(*arg)]],
+                    ),
+                };
+                let code = "(&$0::__private::Probe($1)).kakashi_spec(
+                    const { $0::__private::Spec::new($2, $3) }.sized($4, $5), $6
+                )";
+                quote(
+                    span,
+                    code,
+                    &[
+                        krate,
+                        &[self.name(*arg)],
+                        &[string(span, flags)],
+                        &[string(span, kind)],
+                        &size(width, "0"),
+                        &size(precision, "$0::__private::Spec::NONE"),
+                        &formatted,
+                    ],
+                )
             }
         }
     }
@@ -262,8 +290,8 @@ impl Plan {
             exprs.extend(quote(self.span(index), "&($0),", &[&arg.expr]));
             names.extend(quote(span, "$0,", &[&[self.name(index)]]));
         }
-        let traits =
-            "FieldDisplay as _, FieldOption as _, FieldValue as _, PlainDisplay as _, PlainValue as _";
+        let traits = "FieldDisplay as _, FieldOption as _, FieldValue as _, PlainDisplay as _, PlainValue as _, \
+             SizeAny as _, SizeKnown as _, SpecAny as _, SpecKnown as _";
         let code = [
             quote(span, "#[allow(unused_imports)] use $0::__private::", &[krate]),
             vec![group(span, Delimiter::Brace, quote(span, traits, &[]))],

@@ -80,6 +80,24 @@ fn a_value_is_encoded_once_per_use() {
 }
 
 #[test]
+fn what_a_format_asks_for_is_known_apart_from_it() {
+    let (w, p, x) = (9, 1, 2.5);
+    let record = one(|| info!("{x:*^+#012.3} {x:.p$} {0:>w$} {0:.1$} {x:e} {0:<1$.p$}", x, 2, p = p, x = %x));
+    assert_eq!(record.message, "+0000002.500 2.5       2.5 2.50 2.5e0 2.5");
+    let values = [
+        ("*^+#012.3", "+0000002.500"),
+        (".1", "2.5"),
+        (">9", "      2.5"),
+        (".2", "2.50"),
+        ("formatted", "2.5e0"),
+        ("<2.1", "2.5"),
+        ("value", "1"),
+        ("", "2.5"),
+    ];
+    assert_eq!(record.values, values.map(|(how, text)| (how, text.to_owned())));
+}
+
+#[test]
 fn fields_are_typed_and_shared_with_the_message() {
     let state = Some("up");
     let record = one(|| {

@@ -217,8 +217,78 @@ pub mod __private {
         }
     }
 
+    /// What a number's format says, as it stands in the template.
+    #[derive(Clone, Copy, Debug, PartialEq)]
+    pub struct Spec {
+        flags: &'static str,
+        kind: &'static str,
+        width: usize,
+        precision: usize,
+    }
+
+    impl Spec {
+        pub const NONE: usize = usize::MAX;
+
+        pub const fn new(flags: &'static str, kind: &'static str) -> Self {
+            Spec { flags, kind, width: 0, precision: Self::NONE }
+        }
+
+        pub const fn sized(self, width: usize, precision: usize) -> Self {
+            Spec { width, precision, ..self }
+        }
+
+        fn template(self) -> String {
+            let width = if self.width == 0 { String::new() } else { self.width.to_string() };
+            let precision =
+                if self.precision == Self::NONE { String::new() } else { format!(".{}", self.precision) };
+            format!("{}{width}{precision}{}", self.flags, self.kind)
+        }
+    }
+
+    pub trait SpecKnown {
+        fn kakashi_spec<'a>(&self, spec: Spec, formatted: Formatted<'a>) -> Specified<'a>;
+    }
+    impl SpecKnown for Probe<'_, f64> {
+        fn kakashi_spec<'a>(&self, spec: Spec, formatted: Formatted<'a>) -> Specified<'a> {
+            Specified(spec, formatted)
+        }
+    }
+    pub trait SpecAny {
+        fn kakashi_spec<'a>(&self, spec: Spec, formatted: Formatted<'a>) -> Formatted<'a>;
+    }
+    impl<T: ?Sized> SpecAny for &Probe<'_, T> {
+        fn kakashi_spec<'a>(&self, _: Spec, formatted: Formatted<'a>) -> Formatted<'a> {
+            formatted
+        }
+    }
+
+    pub trait SizeKnown {
+        fn kakashi_size(&self) -> usize;
+    }
+    impl SizeKnown for Probe<'_, usize> {
+        fn kakashi_size(&self) -> usize {
+            *self.0
+        }
+    }
+    pub trait SizeAny {
+        fn kakashi_size(&self) -> usize;
+    }
+    impl<T: ?Sized> SizeAny for &Probe<'_, T> {
+        fn kakashi_size(&self) -> usize {
+            unreachable!("a size is a usize")
+        }
+    }
+
+    /// A double, and what was asked for.
+    pub struct Specified<'a>(Spec, Formatted<'a>);
+
     pub trait Value {
         fn encode(self) -> Encoded;
+    }
+    impl Value for Specified<'_> {
+        fn encode(self) -> Encoded {
+            (self.0.template().leak(), self.1.encode().1)
+        }
     }
     impl Value for Encoded {
         fn encode(self) -> Encoded {
