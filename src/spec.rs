@@ -152,7 +152,7 @@ impl Spec {
             Align::Center => missing / 2,
             Align::Right => missing,
         };
-        let fill = u128::MAX / 255 * u128::from(self.fill) >> (8 * (BYTES - width));
+        let fill = (ONES * u128::from(self.fill)) >> (8 * (BYTES - width));
         let in_front = fill & !(u128::MAX << (8 * before));
         let behind = match align {
             Align::Right => 0,
@@ -497,7 +497,8 @@ mod tests {
             integer(n as i64, width);
             integer(n as usize, width);
             integer(n as isize, width);
-            integer(&&n, width);
+            let reference = &&n;
+            integer(reference, width);
         }
 
         #[test]
