@@ -10,8 +10,8 @@
 //! A precision asks for the decimal with so many places that is nearest to the float, and of two equally near ones for
 //! that with an even last digit. A double is `m * 2^-s` with an integer `m` of 53 bits. Times `10^p` it is `m * 10^p`,
 //! below `2^100` for `p <= 14` and so exact in 128 bits, over `2^s`; adding one less than half of `2^s`, and one more if the
-//! quotient is odd, and dropping `s` bits rounds it that way. Nothing is approximated anywhere. For `s` above 127 (`a` is below
-//! `2^-74`) the quotient is 0 and the rest below a half also with `s = 127`. For `p <= 3` 64 bits do.
+//! quotient is odd, and dropping `s` bits rounds it that way. Nothing is approximated anywhere. For `s` above 127 (the
+//! float is below `2^-74`) the quotient is 0 and the rest below a half also with `s = 127`. For `p <= 3` 64 bits do.
 
 #![forbid(unsafe_code)]
 

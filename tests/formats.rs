@@ -586,6 +586,61 @@ fn a_pattern_without_a_message_has_every_field() {
     });
 }
 
+/// Lines whose constant parts are kept are those of their own pattern, statement and thread, also when a lane has got another
+/// thread.
+#[test]
+fn each_line_is_of_its_own_pattern_and_thread() {
+    alone("each_line_is_of_its_own_pattern_and_thread", || {
+        let patterns =
+            ["{time}>{message}", "at {time} [{thread}] {message}{fields}", "{time} {fields} {level}"];
+        let sinks = patterns.map(|text| (Format::pattern(text).expect("it is a pattern"), MemorySink::new()));
+        let add = |builder: kakashi::Builder, (format, sink): &(Format, MemorySink)| {
+            builder.sink_with(sink.clone(), with(*format))
+        };
+        let _guard = sinks.iter().fold(kakashi::builder(), add).start().expect("it starts");
+        for thread in ["one", "two", "three"] {
+            let log = || (1..4).for_each(|n| info!(FULL, "{n} of {m}", n = n, m = 3, rest = "a b"));
+            let thread = std::thread::Builder::new().name(thread.to_owned()).spawn(log).expect("it starts");
+            thread.join().expect("it logs");
+            kakashi::flush(HANG).expect("all is written");
+        }
+        let timeless = |text: String| text.lines().map(timeless).collect::<Vec<_>>();
+        let lines = |line: fn(&str, u32) -> String| {
+            ["one", "two", "three"]
+                .iter()
+                .flat_map(|thread| (1..4).map(|n| line(thread, n)))
+                .collect::<Vec<_>>()
+        };
+        let [short, long, fields] = sinks.map(|(_, sink)| timeless(sink.text()));
+        assert_eq!(short, lines(|_, n| format!("TIME>{n} of 3")));
+        assert_eq!(long, lines(|thread, n| format!("at TIME [{thread}] {n} of 3 rest=\"a b\"")));
+        assert_eq!(fields, lines(|_, n| format!("TIME  n={n} m=3 rest=\"a b\" INFO")));
+    });
+}
+
+#[test]
+fn a_sink_for_errors_has_its_own_pattern() {
+    alone("a_sink_for_errors_has_its_own_pattern", || {
+        let pattern = |text| with(Format::pattern(text).expect("it is a pattern"));
+        let (errors, all) = (MemorySink::new(), MemorySink::new());
+        let _guard = kakashi::builder()
+            .sink_with(errors.clone(), pattern("{time} bad: {message}").level(LevelFilter::Error))
+            .sink_with(all.clone(), pattern("{time}>{message}"))
+            .start()
+            .expect("it starts");
+        for n in 0..100 {
+            error!("{}", n);
+            (0..9).for_each(|at| info!("{} {}", n, at));
+        }
+        kakashi::flush(HANG).expect("all is written");
+        let timeless = |sink: &MemorySink| sink.text().lines().map(timeless).collect::<Vec<_>>();
+        assert_eq!(timeless(&errors), (0..100).map(|n| format!("TIME bad: {n}")).collect::<Vec<_>>());
+        let of_each =
+            |n| [format!("TIME>{n}")].into_iter().chain((0..9).map(move |at| format!("TIME>{n} {at}")));
+        assert_eq!(timeless(&all), (0..100).flat_map(of_each).collect::<Vec<_>>());
+    });
+}
+
 #[test]
 fn what_is_no_pattern_is_refused_with_the_place() {
     for (text, at, said) in [

@@ -43,7 +43,11 @@ struct Case {
 impl Case {
     fn name(&self) -> String {
         let Case { encoding, message, .. } = self;
-        let format = if self.format == Format::Text { String::new() } else { format!(", {:?}", self.format) };
+        let format = match self.format {
+            Format::Text => String::new(),
+            Format::Pattern(_) => ", a pattern".to_owned(),
+            format => format!(", {format:?}"),
+        };
         let zone = if self.zone == Zone::UTC { "" } else { ", local" };
         let filter = if self.filter.is_empty() { "" } else { ", filtered" };
         let second = if self.errors_apart { ", a second sink for errors" } else { "" };
@@ -171,7 +175,9 @@ pub fn measure(options: &Options, cores: Cores, path: &Path) {
         case.encoding == "preformatted" && case.message == "2 ints + double" && *lanes == 1
     };
     if let Some(&(case, lanes)) = cases.iter().find(preformatted) {
-        let formats = [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, Format::Console];
+        let pattern = Format::pattern("[{time}] [{level}] [{thread}] {message}{fields}").expect("it is one");
+        let formats =
+            [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt, pattern, Format::Console];
         cases.extend(formats.map(|format| (Case { format, ..case }, lanes)));
         cases.push((Case { filter: "info,net=off,net::tcp=warn", ..case }, lanes));
         cases.push((Case { errors_apart: true, ..case }, lanes));

@@ -83,6 +83,10 @@ impl Format {
     /// A name may have a width: `{level:<5}`, `{line:>4}`, `{logger:^12}`, at most 255 characters, and a character to
     /// fill it with: `{level:.<5}`. `{{` and `}}` are braces. Values are escaped as in [`Format::Text`].
     ///
+    /// The writer is quick with a pattern whose `{time}` comes first, behind sixteen bytes at most, is there once, and has
+    /// as little a width as `{message}` and `{fields}`: a line takes what one of [`Format::Text`] takes, and four times as
+    /// much otherwise.
+    ///
     /// A pattern is kept until the process ends, once for each text.
     ///
     /// # Errors
@@ -102,6 +106,11 @@ impl Format {
     /// ```
     pub fn pattern(pattern: &str) -> Result<Format, PatternError> {
         Pattern::new(pattern).map(Format::Pattern)
+    }
+
+    /// Whether a message stands in quotes, and a field's value as a number only if it is one.
+    pub(super) fn is_quoted(self) -> bool {
+        !matches!(self, Format::Text | Format::Console | Format::Pattern(_))
     }
 
     /// Its number in a black box's journal, beside which the pattern's text stands.

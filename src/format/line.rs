@@ -14,7 +14,8 @@ use super::keys::Limits;
 use super::logfmt::Logfmt;
 use super::odd::{FIELD, MESSAGE, STRING, Seen};
 use super::out::{Out, Pen};
-use super::plan::{Plan, STEPS, Step, What};
+use super::plan::{Plan, STEPS, Step};
+use super::what::What;
 use crate::number;
 use crate::record::{PLAIN, Record, Value};
 

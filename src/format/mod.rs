@@ -7,7 +7,7 @@
 //! from the line's end.
 //!
 //! Its time is that of the sink's zone, and so in the other formats (`choice.rs`). These are `json`, `logfmt`, `console` and
-//! the user's `pattern`, which write what is `said` piece by piece; but for the last two, there are plans (`plan.rs`), too.
+//! the user's `pattern`, which write what is `said` piece by piece; but for `console`, there are plans (`plan.rs`), too.
 
 mod choice;
 mod console;
@@ -29,6 +29,7 @@ mod plan;
 mod row;
 mod said;
 mod timestamp;
+mod what;
 
 use crate::callsite::{Piece, Statement};
 use crate::lane::ThreadId;

@@ -4,9 +4,12 @@
 use core::fmt;
 
 use super::escape::{push_escaped, push_name, push_quoted};
+use super::grammar::START_BYTES;
 use super::out::{Align, Out};
+use super::plan::Layout;
 use super::said::Said;
 use super::{LineCache, LineHead, push_field_name, push_value};
+use crate::callsite::{Field, Statement};
 use crate::interned::{Interned, Kept};
 
 /// Bytes of a pattern at most: what a black box has room for.
@@ -25,7 +28,43 @@ impl Pattern {
     pub(super) fn new(text: &str) -> Result<Pattern, PatternError> {
         let parts = parse(text)?;
         let has_message = parts.iter().any(|part| matches!(part, Part::Name(Name::Message, _)));
-        Ok(Pattern(ALL.keep(Parsed { text: text.to_owned(), parts, has_message })))
+        let time = planned(&parts);
+        Ok(Pattern(ALL.keep(Parsed { text: text.to_owned(), parts, has_message, time })))
+    }
+
+    /// What stands before the time, if its lines can be made by plans.
+    pub(super) fn start(&self) -> Option<&'static [u8]> {
+        match self.0.parts.get(..self.0.time?)? {
+            [Part::Literal(text)] => Some(text.as_bytes()),
+            _ => Some(b""),
+        }
+    }
+
+    /// A line from behind the time on, as the same in all of a statement's lines.
+    pub(super) fn lay_out(
+        self,
+        layout: &mut Layout<'_, '_>,
+        statement: Statement<'_>,
+        head: &LineHead<'_>,
+    ) -> Option<()> {
+        for part in self.0.parts.get(self.0.time? + 1..)? {
+            match part {
+                Part::Literal(text) => layout.out.push_str(text),
+                Part::Name(Name::Message, _) => layout.message(statement, push_escaped)?,
+                Part::Name(Name::Fields, _) => {
+                    for field in statement.fields.iter().filter(|field| self.0.shows(field)) {
+                        push_key(&mut layout.out, field);
+                        layout.value(field.value, true)?;
+                    }
+                }
+                Part::Name(name, width) => {
+                    let start = layout.out.len();
+                    push_constant(&mut layout.out, *name, head);
+                    pad(&mut layout.out, start, *width);
+                }
+            }
+        }
+        Some(())
     }
 
     pub(super) fn number(self) -> u32 {
@@ -57,6 +96,15 @@ struct Parsed {
     text: String,
     parts: Vec<Part>,
     has_message: bool,
+    /// Which part is the time, if lines can be made by plans.
+    time: Option<usize>,
+}
+
+impl Parsed {
+    /// Whether a field stands among `{fields}`.
+    fn shows(&self, field: &Field<'_>) -> bool {
+        !(field.in_message && self.has_message)
+    }
 }
 
 impl PartialEq for Parsed {
@@ -228,6 +276,24 @@ fn parse_width(text: &str) -> Option<Width> {
     (!fill.is_control()).then_some(Width { align, fill, width })
 }
 
+/// The time's place, if it is there once and nothing but a few bytes stand before it, and what changes from line to line has
+/// no width.
+fn planned(parts: &[Part]) -> Option<usize> {
+    let at = match parts {
+        [Part::Name(Name::Time, _), ..] => 0,
+        [Part::Literal(text), Part::Name(Name::Time, _), ..] if text.len() <= START_BYTES => 1,
+        _ => return None,
+    };
+    let suits = |part: &Part| match part {
+        Part::Literal(_) => true,
+        Part::Name(Name::Time, _) => false,
+        Part::Name(Name::Message | Name::Fields, width) => width.is_none(),
+        Part::Name(..) => true,
+    };
+    let (time, rest) = parts[at..].split_first()?;
+    (matches!(time, Part::Name(_, None)) && rest.iter().all(suits)).then_some(at)
+}
+
 pub(super) fn push(
     cache: &mut LineCache,
     out: &mut Out<'_>,
@@ -240,26 +306,34 @@ pub(super) fn push(
             Part::Literal(text) => out.push_str(text),
             Part::Name(name, width) => {
                 let start = out.len();
-                push_part(cache, out, *name, head, said, pattern.0.has_message);
-                if let Some(Width { align, fill, width }) = *width {
-                    out.pad(start, width.into(), align, fill);
+                match name {
+                    Name::Time => cache.time.push(out, head.ns),
+                    Name::Message => said.push_message(out, push_escaped),
+                    Name::Fields => {
+                        for field in said.fields().iter().filter(|field| pattern.0.shows(field)) {
+                            push_key(out, field);
+                            push_value(out, said.value(field), push_quoted);
+                        }
+                    }
+                    name => push_constant(out, *name, head),
                 }
+                pad(out, start, *width);
             }
         }
     }
     out.end_line();
 }
 
-fn push_part(
-    cache: &mut LineCache,
-    out: &mut Out<'_>,
-    name: Name,
-    head: &LineHead<'_>,
-    said: &Said<'_>,
-    has_message: bool,
-) {
+fn push_key(out: &mut Out<'_>, field: &Field<'_>) {
+    out.push_byte(b' ');
+    push_field_name(out, field.name);
+    out.push_byte(b'=');
+}
+
+/// What is the same in all lines of a statement and a thread.
+fn push_constant(out: &mut Out<'_>, name: Name, head: &LineHead<'_>) {
     match name {
-        Name::Time => cache.time.push(out, head.ns),
+        Name::Time | Name::Message | Name::Fields => {}
         Name::Level => out.push_str(head.level.as_str()),
         Name::Logger => push_name(out, head.target.as_bytes(), b" "),
         Name::File => match head.location {
@@ -272,14 +346,11 @@ fn push_part(
         },
         Name::Thread => push_name(out, head.thread.name(), b"]"),
         Name::ThreadId => out.push_u64(head.thread.tid.into()),
-        Name::Message => said.push_message(out, push_escaped),
-        Name::Fields => {
-            for field in said.fields().iter().filter(|field| !(field.in_message && has_message)) {
-                out.push_byte(b' ');
-                push_field_name(out, field.name);
-                out.push_byte(b'=');
-                push_value(out, said.value(field), push_quoted);
-            }
-        }
+    }
+}
+
+fn pad(out: &mut Out<'_>, start: usize, width: Option<Width>) {
+    if let Some(Width { align, fill, width }) = width {
+        out.pad(start, width.into(), align, fill);
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! A line is `time c0 v0 c1 v1 ... cn`: between the values stand texts that do not change, from the level and the
 //! thread to the end of the line. A plan holds these, escaped, in one piece of memory; a line is then what stands before
-//! the time, the time, and copies and numbers by turns. What a plan cannot hold (values out of their order, a text that
+//! the time (a user's pattern may have it elsewhere: then there are no plans), the time, and copies and numbers by turns. What a plan cannot hold (values out of their order, a text that
 //! stands in the line twice, more than eight values or twelve places for them, 480 bytes of text) is rendered piece by
 //! piece, by the same rules (`grammar.rs`).
 //!
@@ -18,15 +18,18 @@ use super::json::{Ecs, Json, Otel};
 use super::keys::Limits;
 use super::logfmt::Logfmt;
 use super::out::{Out, Pen};
+use super::pattern::Pattern;
+use super::said::Escape;
 use super::timestamp::{Parts, TIMESTAMP_BYTES, Timestamp};
+use super::what::What;
 use super::{Format, LineCache, LineHead};
 use crate::callsite::{Callsite, Piece, Statement};
 use crate::level::Level;
-use crate::record::{HEADER, Kind, PREFORMATTED, Raw, Record, word};
+use crate::record::{HEADER, Raw, Record, word};
 
 /// Plans of one thread in one format.
 const PLANS: usize = 64;
-/// The formats with plans, which have the first codes.
+/// The formats with plans but for patterns, which have the first codes.
 const FORMATS: usize = 5;
 /// Bytes of a plan's texts.
 pub(super) const TEXT: usize = 480;
@@ -87,67 +90,6 @@ impl Step {
     }
 }
 
-/// How a value becomes text.
-#[derive(Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(super) enum What {
-    /// Not as one of the following: by all the rules (`grammar.rs`).
-    Odd,
-    /// A number's text in one, two or three words.
-    Digits8,
-    Digits16,
-    Digits24,
-    /// The same of a float, which may have to be brought into another form.
-    FloatDigits,
-    Unsigned,
-    Signed,
-    F32,
-    F64,
-    Bool,
-    /// A text in the message, and a field's, which is quoted if it must be.
-    Text,
-    Field,
-    /// A field's number, where a value that stands in quotes is none: the same texts, and nothing else.
-    Integer8,
-    Integer16,
-    Integer24,
-    Decimal,
-    /// A float as JSON has it, never without a point, and a text in quotes.
-    JsonDecimal,
-    JsonF32,
-    JsonF64,
-    JsonText,
-}
-
-impl What {
-    fn of(tag: u8, field: bool, format: Format) -> Self {
-        let typed = field && format != Format::Text;
-        let json = typed && format != Format::Logfmt;
-        match (Kind::of(tag), tag & PREFORMATTED != 0) {
-            (Kind::Str | Kind::Display | Kind::Debug, _) if json => What::JsonText,
-            (Kind::F32 | Kind::F64, true) if json => What::JsonDecimal,
-            (Kind::F32, false) if json => What::JsonF32,
-            (Kind::F64, false) if json => What::JsonF64,
-            (Kind::Str | Kind::Display | Kind::Debug, _) if field => What::Field,
-            (Kind::Str | Kind::Display | Kind::Debug, _) => What::Text,
-            (Kind::U8 | Kind::U16 | Kind::I8 | Kind::I16, true) if typed => What::Integer8,
-            (Kind::U32 | Kind::I32, true) if typed => What::Integer16,
-            (Kind::U64 | Kind::I64, true) if typed => What::Integer24,
-            (Kind::F32 | Kind::F64, true) if typed => What::Decimal,
-            (Kind::U8 | Kind::U16 | Kind::I8 | Kind::I16, true) => What::Digits8,
-            (Kind::U32 | Kind::I32, true) => What::Digits16,
-            (Kind::U64 | Kind::I64, true) => What::Digits24,
-            (Kind::F32 | Kind::F64, true) => What::FloatDigits,
-            (Kind::Bool, false) => What::Bool,
-            (Kind::U8 | Kind::U16 | Kind::U32 | Kind::U64, false) => What::Unsigned,
-            (Kind::I8 | Kind::I16 | Kind::I32 | Kind::I64, false) => What::Signed,
-            (Kind::F32, false) => What::F32,
-            (Kind::F64, false) => What::F64,
-            _ => What::Odd,
-        }
-    }
-}
-
 /// What stands before a line's texts: a constant, and the time.
 pub(super) struct Start {
     text: [u8; START_BYTES],
@@ -164,6 +106,7 @@ impl Start {
             Format::JsonOtel => Otel::START,
             Format::JsonEcs => Ecs::START,
             Format::Logfmt => Logfmt::START,
+            Format::Pattern(pattern) => pattern.start().unwrap_or_default(),
             _ => Text::START,
         };
         let mut text = [0; START_BYTES];
@@ -171,7 +114,7 @@ impl Start {
         Start { text, len: start.len(), time_len: time.len(), in_ns: format == Format::JsonOtel }
     }
 
-    /// Writes it, and returns the pen behind it. Of text (not `QUOTED`), it is the time alone.
+    /// Writes it, and returns the pen behind it.
     ///
     /// # Safety
     /// There is room for [`Start::MOST`] bytes.
@@ -184,7 +127,8 @@ impl Start {
     ) -> Pen {
         // SAFETY: as the caller promised.
         unsafe {
-            if QUOTED {
+            // Most patterns, and all of text, begin with the time.
+            if QUOTED || self.len > 0 {
                 pen.put(0, self.text);
                 pen = pen.moved(self.len);
             }
@@ -216,12 +160,16 @@ impl Start {
 }
 
 /// The plans of one thread's statements, by the statement's place in the program, for each format.
-pub(crate) struct Plans([Option<Box<[Plan; PLANS]>>; FORMATS]);
+pub(crate) struct Plans {
+    formats: [Option<Box<[Plan; PLANS]>>; FORMATS],
+    /// As many as there are sinks with a pattern of their own.
+    patterns: Vec<(Pattern, Box<[Plan; PLANS]>)>,
+}
 
 impl Plans {
     /// None yet: the memory comes with the lane's first record in a format, some 50 KiB.
     pub(crate) fn new() -> Self {
-        Plans([const { None }; FORMATS])
+        Plans { formats: [const { None }; FORMATS], patterns: Vec::new() }
     }
 
     #[cold]
@@ -248,19 +196,42 @@ impl Plans {
 
     /// Whether there are plans for a format's lines.
     pub(crate) fn are_for(format: Format) -> bool {
-        (format.code() as usize) < FORMATS
+        match format {
+            Format::Pattern(pattern) => pattern.start().is_some(),
+            _ => (format.code() as usize) < FORMATS,
+        }
     }
 
     /// Forgets all: the lane has another thread.
     pub(crate) fn clear(&mut self) {
-        for plan in self.0.iter_mut().flatten().flat_map(|all| all.iter_mut()) {
+        let patterns = self.patterns.iter_mut().map(|(_, plans)| plans);
+        for plan in self.formats.iter_mut().flatten().chain(patterns).flat_map(|all| all.iter_mut()) {
             plan.key = Plan::NONE;
         }
     }
 
     /// All of a format, if there are any yet.
     pub(super) fn all(&mut self, format: Format) -> Option<&mut [Plan; PLANS]> {
-        self.0.get_mut(format.code() as usize)?.as_deref_mut()
+        match format {
+            Format::Pattern(pattern) => {
+                self.patterns.iter_mut().find(|(of, _)| *of == pattern).map(|(_, plans)| &mut **plans)
+            }
+            _ => self.formats.get_mut(format.code() as usize)?.as_deref_mut(),
+        }
+    }
+
+    /// The same; they are made if there are none. `None` of a format without plans.
+    fn all_or_new(&mut self, format: Format) -> Option<&mut [Plan; PLANS]> {
+        let Format::Pattern(pattern) = format else {
+            let plans = self.formats.get_mut(format.code() as usize)?;
+            return Some(plans.get_or_insert_with(Self::allocate));
+        };
+        pattern.start()?;
+        let at = self.patterns.iter().position(|(of, _)| *of == pattern).unwrap_or_else(|| {
+            self.patterns.push((pattern, Self::allocate()));
+            self.patterns.len() - 1
+        });
+        self.patterns.get_mut(at).map(|(_, plans)| &mut **plans)
     }
 
     /// One record as a line, its end included. `head` is called for a statement's first line, and whenever
@@ -276,19 +247,21 @@ impl Plans {
         record: &Record<'_>,
         head: impl Fn() -> LineHead<'h>,
     ) {
-        let plans = self.0.get_mut(format.code() as usize).filter(|_| !record.has_context);
-        if let Some(plans) = plans {
+        if !record.has_context
+            && let Some(plans) = self.all_or_new(format)
+        {
             let key = record.key();
-            let plan = &mut plans.get_or_insert_with(Self::allocate)[Plan::place(key)];
+            let plan = &mut plans[Plan::place(key)];
             if plan.key & !Plan::UNFIT != key {
                 plan.make(key, format, callsite.statement(), &head());
             }
             if plan.key == key
                 && record.len() >= Plan::LEAST
                 && plan.takes(record.bytes(), record.len())
-                && match format {
-                    Format::Text => plan.record::<false>(cache, out, ns, record),
-                    _ => plan.record::<true>(cache, out, ns, record),
+                && if format.is_quoted() {
+                    plan.record::<true>(cache, out, ns, record)
+                } else {
+                    plan.record::<false>(cache, out, ns, record)
                 }
             {
                 return;
@@ -360,62 +333,35 @@ impl Plan {
         (self.level, self.format) = (head.level, format);
         // For no record yet.
         (self.metas, self.mask) = ([u64::MAX; 2], [0; 2]);
-        let fits = match format {
-            Format::Json => self.lay_out::<Json>(statement, head),
-            Format::JsonOtel => self.lay_out::<Otel>(statement, head),
-            Format::JsonEcs => self.lay_out::<Ecs>(statement, head),
-            Format::Logfmt => self.lay_out::<Logfmt>(statement, head),
-            _ => self.lay_out::<Text>(statement, head),
-        };
-        self.key = if fits.is_some() { key } else { key | Self::UNFIT };
+        self.key = if self.lay_out(format, statement, head).is_some() { key } else { key | Self::UNFIT };
     }
 
     /// `None` when the statement does not fit into a plan.
-    fn lay_out<G: Grammar>(&mut self, statement: Statement<'_>, head: &LineHead<'_>) -> Option<()> {
+    fn lay_out(&mut self, format: Format, statement: Statement<'_>, head: &LineHead<'_>) -> Option<()> {
         (self.values, self.count, self.fields, self.again) = (0, 0, 0, 0);
         if statement.foreign || statement.values > VALUES {
             return None;
         }
         // Room that is never used up: a text that ends there is too long.
         let mut texts = [0; TEXT + 1];
-        let mut out = Out::new(&mut texts);
-        let mut start = 0;
-        G::push_head(&mut out, Limits::NONE, head);
-        for piece in statement.pieces {
-            match *piece {
-                Piece::Literal(text) => G::ESCAPE(&mut out, text.as_bytes()),
-                Piece::Value(at) => self.end_text(&mut start, out.len(), at, false)?,
-            }
+        let mut layout = Layout { plan: self, out: Out::new(&mut texts), start: 0 };
+        match format {
+            Format::Json => layout.line::<Json>(statement, head)?,
+            Format::JsonOtel => layout.line::<Otel>(statement, head)?,
+            Format::JsonEcs => layout.line::<Ecs>(statement, head)?,
+            Format::Logfmt => layout.line::<Logfmt>(statement, head)?,
+            Format::Pattern(pattern) => pattern.lay_out(&mut layout, statement, head)?,
+            _ => layout.line::<Text>(statement, head)?,
         }
-        G::push_tail(&mut out, Limits::NONE, head);
-        for (at, field) in statement.fields.iter().enumerate() {
-            if G::ALL_FIELDS || !field.in_message {
-                G::push_key(&mut out, Limits::NONE, statement.fields, at);
-                self.end_text(&mut start, out.len(), field.value, true)?;
-            }
-        }
-        out.push(G::END);
+        let Layout { mut out, start, .. } = layout;
         out.push_byte(b'\n');
         if out.len() > TEXT {
             return None;
         }
+        self.last = (start as u16, (out.len() - start) as u16);
         // Those behind the last one that is shown, too: their metas are in the record.
         self.values = statement.values as u8;
-        self.last = (start as u16, (out.len() - start) as u16);
         self.texts.get_mut(..=TEXT)?.copy_from_slice(&texts);
-        Some(())
-    }
-
-    /// The text before value `at` ends at `end`. Of the values that stand there for the first time, each is the next one.
-    fn end_text(&mut self, start: &mut usize, end: usize, at: u8, field: bool) -> Option<()> {
-        let step = self.steps.get_mut(usize::from(self.count)).filter(|_| at <= self.values)?;
-        (step.start, step.text) = (*start as u16, (end - *start) as u16);
-        step.len = HEADER as u8 + 2 * at + 1;
-        *start = end;
-        self.fields |= u16::from(field) << self.count;
-        self.again |= u16::from(at < self.values) << self.count;
-        self.values = self.values.max(at + 1);
-        self.count += 1;
         Some(())
     }
 
@@ -471,12 +417,59 @@ impl Plan {
     }
 }
 
+/// A plan in the making: its texts up to now, and where the one begins that no value has ended yet.
+pub(super) struct Layout<'p, 't> {
+    plan: &'p mut Plan,
+    pub(super) out: Out<'t>,
+    start: usize,
+}
+
+impl Layout<'_, '_> {
+    fn line<G: Grammar>(&mut self, statement: Statement<'_>, head: &LineHead<'_>) -> Option<()> {
+        G::push_head(&mut self.out, Limits::NONE, head);
+        self.message(statement, G::ESCAPE)?;
+        G::push_tail(&mut self.out, Limits::NONE, head);
+        for (at, field) in statement.fields.iter().enumerate() {
+            if G::ALL_FIELDS || !field.in_message {
+                G::push_key(&mut self.out, Limits::NONE, statement.fields, at);
+                self.value(field.value, true)?;
+            }
+        }
+        self.out.push(G::END);
+        Some(())
+    }
+
+    pub(super) fn message(&mut self, statement: Statement<'_>, escape: Escape) -> Option<()> {
+        for piece in statement.pieces {
+            match *piece {
+                Piece::Literal(text) => escape(&mut self.out, text.as_bytes()),
+                Piece::Value(at) => self.value(at, false)?,
+            }
+        }
+        Some(())
+    }
+
+    /// The text before value `at` ends here. Of the values that stand there for the first time, each is the next one.
+    pub(super) fn value(&mut self, at: u8, field: bool) -> Option<()> {
+        let (plan, end) = (&mut *self.plan, self.out.len());
+        let step = plan.steps.get_mut(usize::from(plan.count)).filter(|_| at <= plan.values)?;
+        (step.start, step.text) = (self.start as u16, (end - self.start) as u16);
+        step.len = HEADER as u8 + 2 * at + 1;
+        self.start = end;
+        plan.fields |= u16::from(field) << plan.count;
+        plan.again |= u16::from(at < plan.values) << plan.count;
+        plan.values = plan.values.max(at + 1);
+        plan.count += 1;
+        Some(())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::lane::ThreadId;
     use crate::level::Level;
-    use crate::record::{HEADER, meta, metas};
+    use crate::record::{HEADER, Kind, meta, metas};
     use crate::zone::Zone;
 
     /// The longest texts that a plan takes, the longest numbers, the shortest records: in any room, a line stays
@@ -503,7 +496,15 @@ mod tests {
             location: Some(("f.rs", 1)),
             thread: ThreadId { tid: 1, name: [b'x'; 16] },
         };
-        let formats = [Format::Text, Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt];
+        let formats = [
+            Format::Text,
+            Format::Json,
+            Format::JsonOtel,
+            Format::JsonEcs,
+            Format::Logfmt,
+            // A line's head as long as that of text.
+            Format::pattern("begin {time} INFO m {file}:1 [{thread}] {message}").expect("it is one"),
+        ];
         for (format, (site, count)) in formats
             .into_iter()
             .flat_map(|format| NUMBERS.iter().zip([1, 2, 1, 2]).map(move |site| (format, site)))
@@ -532,7 +533,7 @@ mod tests {
             assert!(whole.len() > TIMESTAMP_BYTES + 180, "{}", whole.len());
             for room in 1..2048 {
                 let part = line(room);
-                if format == Format::Text {
+                if !format.is_quoted() {
                     let (_, text) = part.split_last().expect("it ends");
                     assert!(whole.starts_with(text), "in {room}");
                 } else if room >= whole.len() {

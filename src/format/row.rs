@@ -54,9 +54,10 @@ impl Plans {
         row: Row<'_>,
         shown: &mut Shown,
     ) -> Gone {
-        match row.format {
-            Format::Text => self.row_of::<false>(cache, out, row, shown),
-            _ => self.row_of::<true>(cache, out, row, shown),
+        if row.format.is_quoted() {
+            self.row_of::<true>(cache, out, row, shown)
+        } else {
+            self.row_of::<false>(cache, out, row, shown)
         }
     }
 
@@ -187,7 +188,16 @@ mod tests {
         let anchor = Anchor::new();
         let first = clock::now();
         let frames = frames(first);
-        for format in [Format::Text, Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt] {
+        let pattern = |text| Format::pattern(text).expect("it is one");
+        for format in [
+            Format::Text,
+            Format::Json,
+            Format::JsonOtel,
+            Format::JsonEcs,
+            Format::Logfmt,
+            pattern("{time} {message}{fields}"),
+            pattern("[ sixteen bytes {time}] {thread:*^20} {line:>9} {message} {level:<7}"),
+        ] {
             let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
             let mut shown = anchor.row(first).expect("it is not late");
             let mut ends = vec![0];

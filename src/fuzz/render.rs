@@ -142,6 +142,46 @@ pub(super) fn choice(bytes: &[u8]) -> Option<(&'static Callsite, bool, &[u8])> {
 pub fn decode(bytes: &[u8]) {
     if let Some((callsite, shared, record)) = choice(bytes) {
         render(callsite, record, shared);
+        for pattern in PATTERNS {
+            render_by_pattern(pattern, callsite, record, shared);
+        }
+    }
+}
+
+/// With plans, but for the last four: their message or time has a width, too many bytes before it, or is there twice.
+const PATTERNS: [&str; 8] = [
+    "{time} {message}{fields}",
+    "at most sixteen {time}{fields} of {file}:{line} [{thread:*^20}] {message} {logger:>40}",
+    "{time}{thread_id:>9} {level:<7}{fields}",
+    "{time} {message}|{message}{fields}",
+    "{time} {message:>60}",
+    "{time:>40} {message}",
+    "more than sixteen {time} {message}",
+    "{time} {message} {time}",
+];
+
+/// A line by a pattern is harmless, and the same by plan.
+fn render_by_pattern(pattern: &str, callsite: &Callsite, bytes: &[u8], shared: bool) {
+    let format = Format::pattern(pattern).expect("it is a pattern");
+    let record = Record::new(bytes);
+    let (target, location) = (callsite.module_path(), Some((callsite.file(), callsite.line())));
+    let thread = ThreadId { tid: 1, name: *b"fuzz\n\xff\0\0\0\0\0\0\0\0\0\0" };
+    let head = LineHead { ns: 7, level: callsite.level(), target, location, thread };
+    let narrow = bytes.first().map_or(0, |&byte| byte as usize) * 2;
+    for room in [narrow, bytes.len() * 16 + 64 * 1024] {
+        let mut buffer = [vec![0; room], GUARD.to_vec()].concat();
+        let mut out = Out::new(&mut buffer[..room]);
+        let mut cache = LineCache::new(Zone::UTC);
+        format::record(&mut cache, &mut out, format, &head, callsite.statement(), &record, shared);
+        let len = out.len();
+        assert_eq!(buffer[room..], GUARD, "a line stays in its room");
+        buffer.truncate(len);
+        if !shared {
+            check_plan(format, room, callsite, &head, &record, &buffer);
+        }
+        let line = String::from_utf8(buffer).expect("a line is UTF-8");
+        let text = line.strip_suffix('\n').unwrap_or_default();
+        assert!(!text.contains(is_hazard), "a line is one line and drives no terminal: {line:?}");
     }
 }
 
