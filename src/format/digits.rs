@@ -295,14 +295,14 @@ const fn kinds(mask: u64, bits: u64) -> [Kinds; 25] {
 fn decimal16(n: u64) -> [u64; 2] {
     debug_assert!(n < EIGHT * EIGHT);
     let halves = [n / EIGHT, n % EIGHT];
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(all(target_arch = "x86_64", not(kakashi_portable)))]
     return in_lanes(halves);
-    #[cfg(not(target_arch = "x86_64"))]
+    #[cfg(not(all(target_arch = "x86_64", not(kakashi_portable))))]
     return halves.map(|half| decimal8(half as u32));
 }
 
 /// The arithmetic of [`decimal8`] for both numbers at once.
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(kakashi_portable)))]
 #[inline(always)]
 fn in_lanes(halves: [u64; 2]) -> [u64; 2] {
     use core::arch::x86_64::*;

@@ -46,7 +46,7 @@ impl<const PLACE: u8> Seen<PLACE> {
 /// The last printable byte, counted from the first.
 const LAST: u8 = b'~' - b' ';
 
-#[cfg(target_arch = "x86_64")]
+#[cfg(all(target_arch = "x86_64", not(kakashi_portable)))]
 mod lanes {
     use core::arch::x86_64::*;
 
@@ -93,7 +93,7 @@ mod lanes {
     }
 }
 
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(all(target_arch = "x86_64", not(kakashi_portable))))]
 mod lanes {
     use super::LAST;
 
