@@ -1,8 +1,9 @@
 //! What the threads of a process hold back until their next error (`Builder::backtrace`), as it is now.
 //!
-//! The process may run, and its threads know nothing of it: what is read of a thread counts as far as the thread had not given
-//! it up by a look afterwards, and was whole at the one before (`held.rs`). One that overtakes the reader again and again
-//! is shown with what was whole at the last try.
+//! The process may run, and its threads know nothing of it: all that a thread holds is copied, and of the copy that counts which
+//! the thread had not given up by a look afterwards (`held.rs`). It begins with a frame, and all of it was whole at the look
+//! before; in front of it anything may stand, and where a frame ends there is not known. One that overtakes the reader
+//! again and again is shown with what was whole at the last try.
 #![forbid(unsafe_code)]
 
 use std::io::{self, Write};
@@ -68,12 +69,13 @@ fn held_by(view: &View, table: &ChannelTable<'_>, lane: &LaneView) -> (Vec<Found
         let lane = lane.again(view, table);
         let Some(before) = lane.held(view, table) else { return (Vec::new(), 0) };
         let mut frames = Frames::held(&before, before.oldest);
+        frames.read_ahead(view);
+        let oldest = lane.held(view, table).map_or(u64::MAX, |after| after.oldest);
+        frames.skip_to(oldest);
         whole.clear();
         while let Some(found) = frames.next(view) {
             whole.push(found);
         }
-        let oldest = lane.held(view, table).map_or(u64::MAX, |after| after.oldest);
-        whole.retain(|found| found.end - (found.bytes.len() / 8) as u64 >= oldest);
         damaged = frames.damaged;
         if oldest == before.oldest {
             break;

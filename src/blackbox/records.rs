@@ -119,6 +119,26 @@ impl Frames {
         self.buffer.get(at..at + (slots * size) as usize).unwrap_or_default()
     }
 
+    /// Reads all that there is ahead.
+    pub(super) fn read_ahead(&mut self, view: &View) {
+        let size = self.slot_bytes as u64;
+        self.buffered = self.position;
+        self.buffer.clear();
+        let mut at = self.position;
+        while at < self.end {
+            let slots = (self.slots - at % self.slots).min(self.end - at);
+            let had = self.buffer.len();
+            self.buffer.resize(had + (slots * size) as usize, 0);
+            view.read(self.slots_at.saturating_add(at % self.slots * size), &mut self.buffer[had..]);
+            at += slots;
+        }
+    }
+
+    /// Leaves out what is before a position, at which a frame begins.
+    pub(super) fn skip_to(&mut self, position: u64) {
+        self.position = self.position.max(position).min(self.end);
+    }
+
     /// Forgets what was read ahead.
     pub(super) fn refresh(&mut self, end: u64) {
         self.buffer.clear();
