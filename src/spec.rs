@@ -35,7 +35,7 @@ pub struct Spec {
     base: Base,
     width: usize,
     precision: usize,
-    /// False if there is a fill character of more than a byte.
+    /// False if there is a fill character of more than a byte, or an unknown size.
     known: bool,
 }
 
@@ -56,6 +56,8 @@ enum Base {
 impl Spec {
     /// As a precision: there is none.
     pub const NONE: usize = usize::MAX;
+    /// A width or precision that only `core::fmt` knows.
+    pub const UNKNOWN: usize = usize::MAX - 1;
 
     /// Of `[[fill]align][sign]['#']['0']`, and of the type: nothing, `x` or `X`.
     pub const fn new(flags: &str, kind: &str) -> Self {
@@ -106,7 +108,8 @@ impl Spec {
     /// With a width (0: none) and a precision.
     #[inline(always)]
     pub const fn sized(self, width: usize, precision: usize) -> Self {
-        Spec { width, precision, ..self }
+        let known = self.known && width != Self::UNKNOWN && precision != Self::UNKNOWN;
+        Spec { width, precision, known, ..self }
     }
 
     #[inline(always)]

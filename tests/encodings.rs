@@ -562,6 +562,19 @@ fn a_record_that_cannot_fit_is_counted_and_the_next_one_is_written() {
 }
 
 /// Numbers alone, of a size that a constant tells: three slots of four, wherever in the ring the call comes.
+/// Sizes of every kind that `format!` takes.
+#[test]
+fn widths_may_be_references() {
+    let log = support::start();
+    let (w, p) = (&9, &&1);
+    let boxed = Box::new(7_usize);
+    let got =
+        on_roomy_channels!(&log, "{:>w$}|{:.p$}|{0:>2$.3$}|{0:x>boxed$}|{1:.boxed$}", 5, 1.25, boxed, p);
+    assert_all(&got, &format!("{:>w$}|{:.p$}|{0:>2$.3$}|{0:x>boxed$}|{1:.boxed$}", 5, 1.25, boxed, p));
+    let got = on_roomy_channels!(&log, "{0:.p$}|{0:.1$}|{0:.w$}|{0:*<1$}", "a text", Box::new(2));
+    assert_all(&got, &format!("{0:.p$}|{0:.1$}|{0:.w$}|{0:*<1$}", "a text", Box::new(2)));
+}
+
 /// A short text that was made without `core::fmt` is cut like any other.
 #[test]
 fn numbers_with_a_width_are_cut_on_tiny_rings() {

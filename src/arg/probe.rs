@@ -157,7 +157,15 @@ impl SizeKnown for Probe<'_, usize> {
     }
 }
 
-/// Anything else there does not compile: `format_args` says so, and once is enough.
+impl SizeKnown for Probe<'_, &usize> {
+    #[inline(always)]
+    fn kakashi_size(&self) -> usize {
+        **self.0
+    }
+}
+
+/// Anything else there: what `format_args` dereferences to a `usize`, a `Box` for example, or what does not compile, as it
+/// says.
 #[doc(hidden)]
 pub trait SizeAny {
     fn kakashi_size(&self) -> usize;
@@ -166,7 +174,7 @@ pub trait SizeAny {
 impl<T: ?Sized> SizeAny for &Probe<'_, T> {
     #[inline(always)]
     fn kakashi_size(&self) -> usize {
-        0
+        Spec::UNKNOWN
     }
 }
 
