@@ -23,10 +23,11 @@ pub const RECORDS: u64 = 2000;
 /// Such parts for each message: the least counts, since the writer also looks in vain at times.
 pub const REPEATS: usize = 4;
 /// The messages whose records the writer's work is counted with, and their lines' formats.
-const RENDERED: [(&str, Format); 8] = [
+const RENDERED: [(&str, Format); 9] = [
     ("count_pre_double", Format::Text),
     ("count_pre_text", Format::Text),
     ("count_pre_fields", Format::Text),
+    ("count_pre_debug", Format::Text),
     ("count_def_double", Format::Text),
     ("count_pre_double", Format::Json),
     ("count_pre_double", Format::JsonOtel),

@@ -271,6 +271,21 @@ fn all_unmarked(bytes: &[u8], mark: impl Fn(u64) -> u64) -> bool {
     marks & HIGH_BITS == 0
 }
 
+/// Whether all of it is printable ASCII.
+#[inline]
+pub(super) fn is_printable(bytes: &[u8]) -> bool {
+    all_unmarked(bytes, unprintable)
+}
+
+/// The first eight bytes of printable ASCII, or all that there are, and how many of these stand before the first one that has
+/// a backslash in front within quotes.
+#[inline]
+pub(super) fn clean_of(bytes: &[u8]) -> ([u8; 8], usize) {
+    let word = bytes.first_chunk().map_or_else(|| load_short(bytes), |word| u64::from_le_bytes(*word));
+    let clean = ((needs_backslash(word) & HIGH_BITS).trailing_zeros() / 8) as usize;
+    (word.to_le_bytes(), clean.min(bytes.len()))
+}
+
 /// Index of the first byte, from `from` on, that `mark` finds; `bytes.len()` if there is none.
 #[inline(always)]
 fn find(bytes: &[u8], from: usize, mark: impl Fn(u64) -> u64) -> usize {

@@ -8,6 +8,7 @@ use super::Format;
 use super::digits::{
     bool_text, digits, float, float_digits, integer, integer_digits, json_short, short, sign, word,
 };
+use super::escape::{clean_of, is_printable};
 use super::grammar::{Grammar, Text};
 use super::json::Json;
 use super::keys::Limits;
@@ -118,11 +119,19 @@ impl Plan {
     #[cold]
     #[inline(never)]
     fn push_odd(&self, out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usize {
-        if step.what == What::Field
-            && let Some(next) = push_in_quotes(out, record, step, behind)
-        {
-            return next;
+        let quotes = match step.what {
+            What::Field | What::JsonText => 1,
+            // Within the message's.
+            What::Text if self.format.is_quoted() => 0,
+            _ => return self.push_by_rules(out, record, step, behind),
+        };
+        match push_backslashed(out, record, step, behind, quotes) {
+            Some(next) => next,
+            None => self.push_by_rules(out, record, step, behind),
         }
+    }
+
+    fn push_by_rules(&self, out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> usize {
         let record = Record::new(record);
         let raw = record.raw_at(usize::from(step.len) - 1, step.cell.into());
         let (value, padded) =
@@ -137,18 +146,45 @@ impl Plan {
     }
 }
 
-/// A field's text that is no bare word, for a space in it, say: in quotes, if nothing else is odd about it.
-fn push_in_quotes(out: &mut Out<'_>, record: &[u8], step: &Step, behind: usize) -> Option<usize> {
-    let cell = record.get(usize::from(step.cell)..)?.first_chunk()?;
-    if out.remaining() < record.len() + 2 + Pen::BEYOND {
+/// A text of printable ASCII between so many `quotes`, one or none, with a backslash in front of each `"` and `\`: a field's that is no
+/// bare word, what `Debug` makes of most structs, a path of other systems. `None` when it is another, or there is no room.
+fn push_backslashed(
+    out: &mut Out<'_>,
+    record: &[u8],
+    step: &Step,
+    behind: usize,
+    quotes: usize,
+) -> Option<usize> {
+    let cell = u64::from_le_bytes(*record.get(usize::from(step.cell)..)?.first_chunk()?);
+    let words = words_of(record, cell, behind)?;
+    let text = words.get(..cell as usize)?;
+    if out.remaining() < 2 * text.len() + 2 + Pen::BEYOND || !is_printable(text) {
         return None;
     }
-    // SAFETY: there is room for the record's bytes and two quotes, and the pen goes no further.
+    // SAFETY: there is room for a backslash with each byte and for two quotes, and the pen goes no further.
     unsafe {
-        let (after, next) = quoted_text(out.here(), record, u64::from_le_bytes(*cell), behind);
-        out.put_down(after);
-        (next != 0).then_some(next)
+        let mut pen = out.here();
+        pen.put(0, [b'"']);
+        pen = pen.moved(quotes);
+        let mut rest = text;
+        while !rest.is_empty() {
+            let (word, clean) = clean_of(rest);
+            pen.put(0, word);
+            pen = pen.moved(clean);
+            rest = match rest.get(clean..) {
+                Some(&[marked, ref behind @ ..]) if clean < 8 => {
+                    pen.put(0, [b'\\', marked]);
+                    pen = pen.moved(2);
+                    behind
+                }
+                Some(behind) => behind,
+                None => &[],
+            };
+        }
+        pen.put(0, [b'"']);
+        out.put_down(pen.moved(quotes));
     }
+    Some(behind + words.len())
 }
 
 fn push_as<G: Grammar>(out: &mut Out<'_>, value: &Value<'_>, field: bool) {
@@ -173,6 +209,14 @@ unsafe fn quoted_text(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen
     }
 }
 
+/// The words of the text at `behind`, of which `cell` says the length.
+#[inline(always)]
+fn words_of(record: &[u8], cell: u64, behind: usize) -> Option<&[u8]> {
+    // What was cut makes it longer than any record.
+    let padded = (cell as usize).checked_next_multiple_of(8)?;
+    record.get(behind..)?.get(..padded)
+}
+
 /// Copies the text at `behind`, of which `cell` says the length, and returns where the next one is; 0, with the pen where
 /// it was, when the text is not there, was cut, or is not to stand in a line as it is.
 ///
@@ -181,10 +225,8 @@ unsafe fn quoted_text(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen
 #[inline(never)]
 unsafe fn copy_text<const PLACE: u8>(pen: Pen, record: &[u8], cell: u64, behind: usize) -> (Pen, usize) {
     let none = (pen, 0);
-    // What was cut makes it longer than any record.
     let len = cell as usize;
-    let Some(padded) = len.checked_next_multiple_of(8) else { return none };
-    let Some(words) = record.get(behind..).and_then(|rest| rest.get(..padded)) else { return none };
+    let Some(words) = words_of(record, cell, behind) else { return none };
     let text = words.get(..len).unwrap_or_default();
     let seen = Seen::<PLACE>::nothing();
     // The last piece goes over some of what was copied already.
@@ -226,7 +268,7 @@ unsafe fn copy_text<const PLACE: u8>(pen: Pen, record: &[u8], cell: u64, behind:
         return none;
     }
     // SAFETY: as above.
-    (unsafe { pen.moved(len) }, behind + padded)
+    (unsafe { pen.moved(len) }, behind + words.len())
 }
 
 /// What asks for nothing.

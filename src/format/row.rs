@@ -244,7 +244,14 @@ mod tests {
     /// A text that grows by its escapes until there is no room for a whole line is left to the other way, which cuts it.
     #[test]
     fn a_line_that_outgrows_its_room_is_no_rows() {
-        const TEXT: usize = 400;
+        outgrown(1, 400, 6);
+        // Longer: else the plan's own room is enough for it.
+        outgrown(b'"', 4000, 2);
+    }
+
+    /// A field of so many of a byte, each of which becomes `growth` bytes.
+    fn outgrown(byte: u8, len: usize, growth: usize) {
+        const GUARD: [u8; 64] = [0xA5; 64];
         static FIELD: Callsite = Callsite::new(
             Level::Info,
             false,
@@ -258,27 +265,28 @@ mod tests {
         );
         let anchor = Anchor::new();
         let first = clock::now();
-        let slots = TEXT / SLOT + 1;
+        let slots = len / SLOT + 1;
         let mut frame = [Frame::new(slots, 0).0.to_le_bytes(), first.to_le_bytes()].concat();
         frame.extend(u64::from(meta(Kind::Str, false, 0)).to_le_bytes());
-        frame.extend((TEXT as u64).to_le_bytes());
-        frame.extend([1; TEXT]);
+        frame.extend((len as u64).to_le_bytes());
+        frame.resize(frame.len() + len, byte);
         frame.resize(slots * SLOT, 0);
         let record = Record::new(&frame);
         for format in [Format::Json, Format::JsonOtel, Format::JsonEcs, Format::Logfmt] {
             let (mut plans, mut cache) = (Plans::new(), LineCache::new(Zone::UTC));
             let mut cut = 0;
-            for room in (0..6 * TEXT + 2000).step_by(3) {
+            for room in (0..growth * len + 2000).step_by(len / 130) {
                 let ns = anchor.row(first).and_then(|mut shown| shown.ns(first)).expect("it is not late");
                 let head = LineHead { ns, ..head() };
                 let mut piecewise = vec![0; room];
                 let mut out = Out::new(&mut piecewise);
                 crate::format::record(&mut cache, &mut out, format, &head, FIELD.statement(), &record, false);
                 let expected = out.bytes().to_vec();
-                let mut memory = vec![0; room];
-                let mut out = Out::new(&mut memory);
+                let mut memory = [vec![0; room], GUARD.to_vec()].concat();
+                let mut out = Out::new(&mut memory[..room]);
                 plans.record(&mut cache, &mut out, format, ns, &FIELD, &record, || head.clone());
                 assert_eq!(out.bytes(), expected, "{format:?} in {room}");
+                assert_eq!(memory[room..], GUARD, "{format:?} in {room}");
                 let row = Row {
                     frames: &frame,
                     slot_bytes: SLOT,
@@ -289,13 +297,14 @@ mod tests {
                     shared: LevelFilter::Off,
                     format,
                 };
-                let mut out = Out::new(&mut memory);
+                let mut out = Out::new(&mut memory[..room]);
                 let mut shown = anchor.row(first).expect("it is not late");
                 let whole = plans.row(&mut cache, &mut out, row, &mut shown).records == 1;
                 assert_eq!(out.bytes(), if whole { &*expected } else { b"" }, "{format:?} in {room}");
-                let fits = expected.len() > 6 * TEXT;
+                assert_eq!(memory[room..], GUARD, "{format:?} in {room}");
+                let fits = expected.len() > growth * len;
                 assert!(fits || !whole, "{format:?}: a row has cut a line in {room}");
-                cut += usize::from(!fits && room > 2000);
+                cut += usize::from(!fits && room > len + 1600);
             }
             assert_ne!(cut, 0, "there are rooms for a plan, but for no whole line");
         }
