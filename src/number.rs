@@ -164,17 +164,23 @@ fn f64_long_text(v: f64) -> Short {
 
 fn f64_digits(v: f64) -> Short {
     static TIES: [u64; 26] = ties(18);
-    if may_tie(v, &TIES) { text_by_core(&v) } else { Short::of(zmij::Buffer::new().format(v).as_bytes()) }
+    if may_tie(v, &TIES) {
+        return text_by_core(&v);
+    }
+    let text = Short::of(zmij::Buffer::new().format(v).as_bytes());
+    // There, `zmij` writes no exponent, and nothing whole comes here, to which it would add `.0`.
+    Short { plain: (1e-5..1e15).contains(&v.abs()), ..text }
 }
 
 #[inline(never)]
 fn f32_digits(v: f32) -> Short {
     static TIES: [u64; 26] = ties(10);
     if may_tie(v.into(), &TIES) {
-        text_by_core(&v)
-    } else {
-        Short::of(zmij::Buffer::new().format(v).as_bytes())
+        return text_by_core(&v);
     }
+    let text = Short::of(zmij::Buffer::new().format(v).as_bytes());
+    // As in `f64_digits`.
+    Short { plain: (1e-6..1e6).contains(&v.abs()), ..text }
 }
 
 /// Whether the float has at least two decimals, and all its digits are an integer that `ties`
@@ -287,17 +293,19 @@ pub(crate) const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
 
 /// The eight decimal digits of `n < 10^8` as bytes `0..=9`, the first in the low byte.
 ///
-/// Two, four and eight digits are split in parallel lanes of one word; the reciprocals are exact in
-/// their ranges (`10486 / 2^20` below 10^4, `103 / 2^10` below 100).
+/// Two, four and eight digits are split in parallel lanes of one word: `x + q * (2^k - d)` is the quotient `q` of `x` by
+/// `d` in the upper `k` bits of a lane, and the rest in the lower ones. The reciprocals are exact in their ranges
+/// (`10486 / 2^20` below 10^4, `103 / 2^10` below 100).
 #[inline]
 pub(crate) fn decimal8(n: u32) -> u64 {
     debug_assert!(n < 100_000_000);
     let n = u64::from(n);
-    let fours = (n / 10_000) | ((n % 10_000) << 32);
+    let fours = n + n / 10_000 * ((1 << 32) - 10_000);
     let hundreds = ((fours * 10_486) >> 20) & 0x7F_0000_007F;
-    let pairs = hundreds | (fours - hundreds * 100) << 16;
+    let pairs = fours + hundreds * ((1 << 16) - 100);
     let tens = ((pairs * 103) >> 10) & 0x000F_000F_000F_000F;
-    tens | (pairs - tens * 10) << 8
+    // The first digit is the highest byte.
+    (pairs + tens * ((1 << 8) - 10)).swap_bytes()
 }
 
 /// One to seven bytes, and zeros beyond them.

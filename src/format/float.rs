@@ -217,6 +217,7 @@ mod tests {
         let bytes = cell.bytes();
         let (text, rest) = bytes.split_at(cell.len.into());
         assert_eq!(expanded(text), display, "{debug:?}");
+        assert!(!cell.plain || text == display.as_bytes(), "{debug:?}");
         assert!(rest.iter().all(|&byte| byte == 0), "{debug:?}");
     }
 
