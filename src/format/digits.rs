@@ -63,19 +63,42 @@ pub(super) unsafe fn sign(pen: &mut Pen, negative: bool) {
     }
 }
 
-/// Writes digits as [`decimal8`] gives them, but for leading zeros; at least one digit.
+/// Writes `n < 10^8`, of which [`decimal8`] gives the digits, without leading zeros; at least one digit.
+///
+/// Decision: how many there are is told by `n`, not by its digits. What comes next in the line waits for that alone, and
+/// not for the digits, which take three times as long: an integer of ten digits went from 9 to 4 ns.
 ///
 /// # Safety
 /// There is room for eight bytes.
 #[inline(always)]
-unsafe fn leading(pen: &mut Pen, digits: u64) {
-    // The bit keeps the last byte out of the count of leading zeros.
-    let zeros = (digits | 1 << 56).trailing_zeros() & !7;
+unsafe fn leading(pen: &mut Pen, n: u64, digits: u64) {
+    let len = length(n as u32);
     // SAFETY: as the caller promised.
     unsafe {
-        pen.put(0, ((digits | ASCII_ZEROS) >> zeros).to_le_bytes());
-        *pen = pen.moved(8 - zeros as usize / 8);
+        pen.put(0, ((digits | ASCII_ZEROS) >> (64 - 8 * len)).to_le_bytes());
+        *pen = pen.moved(len);
     }
+}
+
+/// How many digits `n` has: by its leading zero bits, one of two, of which the sum's carry into the upper half tells the
+/// one (K. Willets, <https://lemire.me/blog/2021/06/03/computing-the-number-of-digits-of-an-integer-even-faster/>).
+#[inline(always)]
+fn length(n: u32) -> usize {
+    const SUMMANDS: [u64; 32] = {
+        let mut summands = [0; 32];
+        let mut zeros = 0;
+        while zeros < 32 {
+            let (least, most) = ((1 << 31) >> zeros, u32::MAX >> zeros);
+            // The power of ten that is above `least` and not above `most`, if there is one.
+            let longer = 10_u64.pow(u32::ilog10(least) + 1);
+            summands[zeros] =
+                ((u32::ilog10(most) as u64 + 1) << 32) - if longer <= most as u64 { longer } else { 0 };
+            zeros += 1;
+        }
+        summands
+    };
+    // 0 has a digit, too.
+    ((u64::from(n) + SUMMANDS[(n | 1).leading_zeros() as usize]) >> 32) as usize
 }
 
 /// Writes a number in decimal, as `number::integer_text` does: digits go where they belong eight at a time, rather than
@@ -88,10 +111,11 @@ pub(super) unsafe fn integer(pen: &mut Pen, n: u64) -> bool {
     // SAFETY: as the caller promised.
     unsafe {
         if n < EIGHT {
-            leading(pen, decimal8(n as u32));
+            leading(pen, n, decimal8(n as u32));
         } else if n < EIGHT * EIGHT {
-            let [first, second] = decimal16(n);
-            leading(pen, first);
+            let halves = [n / EIGHT, n % EIGHT];
+            let [first, second] = decimal16(halves);
+            leading(pen, halves[0], first);
             pen.put(0, (second | ASCII_ZEROS).to_le_bytes());
             *pen = pen.moved(8);
         } else {
@@ -115,9 +139,11 @@ pub(super) unsafe fn float<const JSON: bool>(pen: &mut Pen, v: f64) -> bool {
     };
     // SAFETY: as the caller promised.
     unsafe {
-        let [whole, fraction] = decimal16(n);
+        // Below 10^7, where no float that is less than a whole number is less by 10^-8 only.
+        let whole = v.abs().to_int_unchecked::<i64>() as u64;
+        let [digits, fraction] = decimal16([whole, n - whole * EIGHT]);
         sign(pen, v.is_sign_negative());
-        leading(pen, whole);
+        leading(pen, whole, digits);
         pen.put(0, [b'.']);
         pen.put(1, (fraction | ASCII_ZEROS).to_le_bytes());
         // Without the zeros at its end; and without the point, if nothing is left.
@@ -290,11 +316,10 @@ const fn kinds(mask: u64, bits: u64) -> [Kinds; 25] {
     kinds
 }
 
-/// The sixteen digits of `n < 10^16`, as [`decimal8`] gives eight.
+/// The eight digits of both numbers, which are below 10^8, as [`decimal8`] gives them.
 #[inline(always)]
-fn decimal16(n: u64) -> [u64; 2] {
-    debug_assert!(n < EIGHT * EIGHT);
-    let halves = [n / EIGHT, n % EIGHT];
+fn decimal16(halves: [u64; 2]) -> [u64; 2] {
+    debug_assert!(halves.iter().all(|&half| half < EIGHT));
     #[cfg(all(target_arch = "x86_64", not(kakashi_portable)))]
     return in_lanes(halves);
     #[cfg(not(all(target_arch = "x86_64", not(kakashi_portable))))]
@@ -308,18 +333,20 @@ fn in_lanes(halves: [u64; 2]) -> [u64; 2] {
     use core::arch::x86_64::*;
     // SAFETY: every x86_64 has SSE2; nothing is touched but registers.
     unsafe {
-        let n = _mm_set_epi64x(halves[1] as i64, halves[0] as i64);
+        let n =
+            _mm_unpacklo_epi32(_mm_cvtsi64_si128((halves[1] << 32 | halves[0]) as i64), _mm_setzero_si128());
         // Below 2^32, n / 10^4 is this.
         let high = _mm_srli_epi64::<45>(_mm_mul_epu32(n, _mm_set1_epi64x(0xD1B7_1759)));
-        let low = _mm_sub_epi64(n, _mm_mul_epu32(high, _mm_set1_epi64x(10_000)));
-        let fours = _mm_or_si128(high, _mm_slli_epi64::<32>(low));
-        let hundreds = _mm_srli_epi16::<4>(_mm_mulhi_epu16(fours, _mm_set1_epi16(10_486)));
-        let below = _mm_sub_epi16(fours, _mm_mullo_epi16(hundreds, _mm_set1_epi16(100)));
-        let pairs = _mm_or_si128(hundreds, _mm_slli_epi32::<16>(below));
+        let fours = _mm_add_epi64(n, _mm_mul_epu32(high, _mm_set1_epi64x((1 << 32) - 10_000)));
+        let hundreds = _mm_srli_epi32::<4>(_mm_mulhi_epu16(fours, _mm_set1_epi16(10_486)));
+        let pairs = _mm_add_epi32(
+            fours,
+            _mm_sub_epi32(_mm_slli_epi32::<16>(hundreds), _mm_mullo_epi16(hundreds, _mm_set1_epi16(100))),
+        );
         let tens = _mm_srli_epi16::<10>(_mm_mullo_epi16(pairs, _mm_set1_epi16(103)));
-        let ones = _mm_sub_epi16(pairs, _mm_mullo_epi16(tens, _mm_set1_epi16(10)));
-        let digits = _mm_or_si128(tens, _mm_slli_epi16::<8>(ones));
+        let digits = _mm_add_epi16(pairs, _mm_mullo_epi16(tens, _mm_set1_epi16((1 << 8) - 10)));
         [_mm_cvtsi128_si64(digits) as u64, _mm_cvtsi128_si64(_mm_unpackhi_epi64(digits, digits)) as u64]
+            .map(u64::swap_bytes)
     }
 }
 
