@@ -54,14 +54,71 @@ impl Plans {
         row: Row<'_>,
         shown: &mut Shown,
     ) -> Gone {
-        if row.format.is_quoted() {
-            self.row_of::<true>(cache, out, row, shown)
-        } else {
-            self.row_of::<false>(cache, out, row, shown)
+        // SAFETY: as it says.
+        unsafe { self.row_by(has_wide_vectors(), cache, out, row, shown) }
+    }
+
+    /// The same, also by code for another processor.
+    ///
+    /// # Safety
+    /// If `wide`, the processor has wide vectors.
+    #[inline]
+    unsafe fn row_by(
+        &mut self,
+        wide: bool,
+        cache: &mut LineCache,
+        out: &mut Out<'_>,
+        row: Row<'_>,
+        shown: &mut Shown,
+    ) -> Gone {
+        let quoted = row.format.is_quoted();
+        #[cfg(all(target_arch = "x86_64", not(kakashi_portable)))]
+        if wide {
+            // SAFETY: as the caller promised.
+            return unsafe {
+                match quoted {
+                    true => self.wide_row::<true>(cache, out, row, shown),
+                    false => self.wide_row::<false>(cache, out, row, shown),
+                }
+            };
+        }
+        debug_assert!(!wide);
+        match quoted {
+            true => self.any_row::<true>(cache, out, row, shown),
+            false => self.any_row::<false>(cache, out, row, shown),
         }
     }
 
+    /// By what most processors since 2013 have: copies of 32 bytes, and shifts and counts that need fewer instructions.
+    ///
+    /// Decision: the same code, compiled twice. A record of three numbers took 18.5 ns instead of 22 `Preformatted`, and one
+    /// less of 39 `Deferred`; by 64 bytes (AVX-512), no less.
+    #[cfg(all(target_arch = "x86_64", not(kakashi_portable)))]
+    #[target_feature(enable = "avx2,bmi1,bmi2,lzcnt")]
     #[inline(never)]
+    fn wide_row<const QUOTED: bool>(
+        &mut self,
+        cache: &mut LineCache,
+        out: &mut Out<'_>,
+        row: Row<'_>,
+        shown: &mut Shown,
+    ) -> Gone {
+        self.row_of::<QUOTED>(cache, out, row, shown)
+    }
+
+    /// By what every processor has.
+    #[inline(never)]
+    fn any_row<const QUOTED: bool>(
+        &mut self,
+        cache: &mut LineCache,
+        out: &mut Out<'_>,
+        row: Row<'_>,
+        shown: &mut Shown,
+    ) -> Gone {
+        self.row_of::<QUOTED>(cache, out, row, shown)
+    }
+
+    #[inline(always)]
     fn row_of<const QUOTED: bool>(
         &mut self,
         cache: &mut LineCache,
@@ -113,6 +170,19 @@ impl Plans {
         let bytes = row.frames.len() - rest.len();
         Gone { bytes, slots: bytes.div_ceil(row.slot_bytes), records }
     }
+}
+
+/// Whether the processor has what [`Plans::wide_row`] is compiled for.
+#[inline]
+fn has_wide_vectors() -> bool {
+    #[cfg(all(target_arch = "x86_64", not(kakashi_portable)))]
+    // Found out once, and a load from then on.
+    return is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
+        && is_x86_feature_detected!("bmi2")
+        && is_x86_feature_detected!("lzcnt");
+    #[cfg(not(all(target_arch = "x86_64", not(kakashi_portable))))]
+    return false;
 }
 
 /// Asks for the lines of a record like this one, of `len` bytes, some slots ahead.
@@ -175,6 +245,11 @@ mod tests {
         (0..RECORDS).flat_map(record).collect()
     }
 
+    /// How rows can be rendered here.
+    fn ways() -> impl Iterator<Item = bool> {
+        [false, true].into_iter().filter(|wide| !wide || has_wide_vectors())
+    }
+
     fn head() -> LineHead<'static> {
         let thread = ThreadId { tid: 1, name: [b'x'; 16] };
         LineHead { ns: 0, level: Level::Info, target: "m", location: Some(("f.rs", 1)), thread }
@@ -210,7 +285,9 @@ mod tests {
             }
             let whole = out.bytes().to_vec();
             for room in 0..2 * whole.len() + 1000 {
-                for taken in [1, 5, RECORDS] {
+                for (taken, wide) in
+                    [1, 5, RECORDS].into_iter().flat_map(|taken| ways().map(move |wide| (taken, wide)))
+                {
                     let mut memory = [vec![0; room], GUARD.to_vec()].concat();
                     let mut out = Out::new(&mut memory[..room]);
                     let row = Row {
@@ -224,7 +301,8 @@ mod tests {
                         format,
                     };
                     let mut shown = anchor.row(first).expect("it is not late");
-                    let gone = plans.row(&mut cache, &mut out, row, &mut shown);
+                    // SAFETY: it is one of the ways.
+                    let gone = unsafe { plans.row_by(wide, &mut cache, &mut out, row, &mut shown) };
                     let len = out.len();
                     assert_eq!(memory[room..], GUARD, "a row stays in its room of {room}");
                     assert!(gone.records <= taken, "{gone:?} in {room}");
@@ -297,14 +375,18 @@ mod tests {
                     shared: LevelFilter::Off,
                     format,
                 };
-                let mut out = Out::new(&mut memory[..room]);
-                let mut shown = anchor.row(first).expect("it is not late");
-                let whole = plans.row(&mut cache, &mut out, row, &mut shown).records == 1;
-                assert_eq!(out.bytes(), if whole { &*expected } else { b"" }, "{format:?} in {room}");
-                assert_eq!(memory[room..], GUARD, "{format:?} in {room}");
-                let fits = expected.len() > growth * len;
-                assert!(fits || !whole, "{format:?}: a row has cut a line in {room}");
-                cut += usize::from(!fits && room > len + 1600);
+                for wide in ways() {
+                    let mut out = Out::new(&mut memory[..room]);
+                    let mut shown = anchor.row(first).expect("it is not late");
+                    // SAFETY: it is one of the ways.
+                    let gone = unsafe { plans.row_by(wide, &mut cache, &mut out, row, &mut shown) };
+                    let whole = gone.records == 1;
+                    assert_eq!(out.bytes(), if whole { &*expected } else { b"" }, "{format:?} in {room}");
+                    assert_eq!(memory[room..], GUARD, "{format:?} in {room}");
+                    let fits = expected.len() > growth * len;
+                    assert!(fits || !whole, "{format:?}: a row has cut a line in {room}");
+                    cut += usize::from(!fits && room > len + 1600);
+                }
             }
             assert_ne!(cut, 0, "there are rooms for a plan, but for no whole line");
         }
