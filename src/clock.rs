@@ -113,10 +113,18 @@ pub(crate) fn quick_tick() -> Option<u64> {
     tick_of(SOURCE.load(Ordering::Relaxed))
 }
 
+/// Tells the compiler that the code behind it is seldom run.
+#[cold]
+#[inline]
+fn seldom() {}
+
 #[inline(always)]
 fn tick_of(source: u8) -> Option<u64> {
+    if source == COUNTER {
+        return Some(counter());
+    }
+    seldom();
     match source {
-        COUNTER => Some(counter()),
         FENCED_COUNTER => {
             fence();
             Some(counter())

@@ -104,9 +104,9 @@ fn push<T: Target, V: Values>(target: &T, callsite: &'static Callsite, values: V
         if let Some(tick) = clock::quick_tick()
             && let Some(grant) = producer.reserve_known(slots)
         {
+            grant.prefetch(lines::<T::Channel, V>(at));
             // SAFETY: that many slots were reserved.
             unsafe { fill::<T::Channel, V, _>(grant, tick, user, &values, at, UNCAPPED) };
-            producer.prefetch(lines::<T::Channel, V>(at));
             compiler_fence(Ordering::SeqCst);
             handle.state.set(READY);
             return;

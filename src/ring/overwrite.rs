@@ -27,6 +27,7 @@
 //! per frame. Relaxed words between fences would be as right, but neither sanitizer nor reader can
 //! check them as easily; on x86_64 a Release store is a plain one.
 
+use core::marker::PhantomData;
 use core::mem::offset_of;
 
 use crate::number::load_short;
@@ -180,7 +181,7 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
         // B of the proof.
         self.ring.word(position, 0).store(self.sequence(), Ordering::Release);
         let dest = AtomicDest(self.ring.pointer(position, PREFIX));
-        Grant { dest, slots, end: position + slots as u64, half: self }
+        Grant { dest, slots, end: position + slots as u64, ring: self.ring, half: PhantomData }
     }
 
     /// Raises the floor until the slots below `end` are free: over what was read in one step, then frame by
@@ -209,6 +210,7 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
 
 impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
     type Dest = AtomicDest;
+    type Ring = Overwrite<B, N>;
 
     #[inline(always)]
     fn reserve_known(&mut self, slots: usize) -> Option<Grant<'_, Self>> {
@@ -240,9 +242,9 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
     }
 
     #[inline(always)]
-    fn prefetch(&self, lines: usize) {
+    fn prefetch(ring: &'static Overwrite<B, N>, position: u64, lines: usize) {
         if N >= 4 * AHEAD {
-            let slot = self.ring.pointer(self.position() + AHEAD as u64, 0).cast::<u8>();
+            let slot = ring.pointer(position + AHEAD as u64, 0).cast::<u8>();
             for line in 0..lines {
                 prefetch_write(slot.wrapping_add(line * 64));
             }
@@ -254,8 +256,8 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
     }
 
     #[inline(always)]
-    fn publish(&mut self, end: u64) {
-        let side = &self.ring.producer;
+    fn publish(ring: &'static Overwrite<B, N>, end: u64) {
+        let side = &ring.producer;
         add_owned(&side.frames, 1);
         // Release pairs with the Acquire in `Consumer::poll`: the frame's words are visible.
         side.write.store(end, Ordering::Release);
