@@ -64,6 +64,8 @@ fn main() {
     cases::prepare_thread();
     let per_ns = method::ticks_per_ns();
     let cases: Vec<_> = cases::all().into_iter().filter(|case| options.wants(case.name)).collect();
+    let first_calls = options.wants("first calls");
+    options.require_a_case();
     let workers = Workers::start(cores.producer);
 
     let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();
@@ -91,13 +93,15 @@ fn main() {
     workers.end();
 
     println!("{}", method::machine());
-    println!("clock {clock:?}; {one_ways}");
+    if !cases.is_empty() {
+        println!("clock {clock:?}; {one_ways}");
+    }
     for distance in [Distance::Near, Distance::Far] {
         if !floors[distance as usize].is_empty() {
             print(&cases, &figures, &floors[distance as usize], distance, per_ns);
         }
     }
-    if options.wants("first calls") {
+    if first_calls {
         records += first::measure(options.rounds, per_ns);
     }
     run.finish(records);

@@ -53,6 +53,7 @@ fn main() {
         let status = child.status().expect("it can be started once more");
         assert!(status.success(), "the section {section} failed");
     }
+    options.require_a_case();
 }
 
 fn measure(section: &str, options: &Options) {

@@ -119,6 +119,7 @@ fn main() {
         print(&mut cases, distance, records);
     }
     backlog::measure(&options, cores, &file);
+    options.require_a_case();
     for path in [file, log] {
         let _ = std::fs::remove_file(path);
     }

@@ -1,5 +1,6 @@
 //! A benchmark's command line, and whether it is to be short.
 
+use std::cell::Cell;
 use std::process::exit;
 
 /// What `cargo bench --bench NAME -- ...` was given.
@@ -9,6 +10,8 @@ pub struct Options {
     pub short: bool,
     pub rounds: usize,
     only: Option<String>,
+    /// A case was wanted.
+    found: Cell<bool>,
     values: Vec<(String, String)>,
 }
 
@@ -19,7 +22,7 @@ impl Options {
         let given: Vec<String> = std::env::args().skip(1).collect();
         let short = !given.iter().any(|arg| arg == "--bench");
         let mut options =
-            Options { short, rounds: if short { 1 } else { rounds }, only: None, values: Vec::new() };
+            Options { short, rounds: if short { 1 } else { rounds }, only: None, found: Cell::new(false), values: Vec::new() };
         let mut args = given.into_iter();
         while let Some(arg) = args.next() {
             let (name, inline) = match arg.split_once('=') {
@@ -53,7 +56,17 @@ impl Options {
 
     /// Whether `--only` lets a case of this name run.
     pub fn wants(&self, name: &str) -> bool {
-        self.only.as_ref().is_none_or(|text| name.contains(text.as_str()))
+        let wanted = self.only.as_ref().is_none_or(|text| name.contains(text.as_str()));
+        self.found.set(self.found.get() || wanted);
+        wanted
+    }
+
+    /// Says so and exits if `--only` has let no case run of all that were asked about.
+    pub fn require_a_case(&self) {
+        if let (Some(text), false) = (&self.only, self.found.get()) {
+            eprintln!("--only: no case has {text:?} in its name; without --only, the tables have all names");
+            exit(2)
+        }
     }
 
     /// The value of one of the further options.
