@@ -21,8 +21,13 @@ impl Options {
     pub fn read(rounds: usize, more: &[&str]) -> Self {
         let given: Vec<String> = std::env::args().skip(1).collect();
         let short = !given.iter().any(|arg| arg == "--bench");
-        let mut options =
-            Options { short, rounds: if short { 1 } else { rounds }, only: None, found: Cell::new(false), values: Vec::new() };
+        let mut options = Options {
+            short,
+            rounds: if short { 1 } else { rounds },
+            only: None,
+            found: Cell::new(false),
+            values: Vec::new(),
+        };
         let mut args = given.into_iter();
         while let Some(arg) = args.next() {
             let (name, inline) = match arg.split_once('=') {
