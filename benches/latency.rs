@@ -54,6 +54,9 @@ fn main() {
     let options = Options::read(9, &["--clock", "--black-box"]);
     let clock = options.value("--clock").map_or_else(Clock::default, clock_of);
     let samples = options.count(SAMPLES, 8);
+    let cases: Vec<_> = cases::all().into_iter().filter(|case| options.wants(case.name)).collect();
+    let first_calls = options.wants("first calls");
+    options.require_a_case();
     let cores = Cores::take().expect("two cores");
     let path = run::file_of("latency");
     let mut builder = kakashi::builder().writer_core(Some(cores.writer.id)).clock(clock);
@@ -63,9 +66,6 @@ fn main() {
     let run = run::Run::to(&path, builder);
     cases::prepare_thread();
     let per_ns = method::ticks_per_ns();
-    let cases: Vec<_> = cases::all().into_iter().filter(|case| options.wants(case.name)).collect();
-    let first_calls = options.wants("first calls");
-    options.require_a_case();
     let workers = Workers::start(cores.producer);
 
     let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();

@@ -95,6 +95,7 @@ fn measure(program: &Path) -> Result<(Vec<Row>, Vec<String>), String> {
 fn has_writers_vectors() -> bool {
     #[cfg(target_arch = "x86_64")]
     return is_x86_feature_detected!("avx2")
+        && is_x86_feature_detected!("bmi1")
         && is_x86_feature_detected!("bmi2")
         && is_x86_feature_detected!("lzcnt");
     #[cfg(not(target_arch = "x86_64"))]

@@ -139,8 +139,10 @@ pub(super) unsafe fn float<const JSON: bool>(pen: &mut Pen, v: f64) -> bool {
     };
     // SAFETY: as the caller promised.
     unsafe {
-        // Below 10^7, where no float that is less than a whole number is less by 10^-8 only.
+        // It is below 10^7, where floats are closer than 10^-8: as it is the one next to `n / 10^8`, no whole number lies
+        // between the two.
         let whole = v.abs().to_int_unchecked::<i64>() as u64;
+        debug_assert_eq!(whole, n / EIGHT);
         let [digits, fraction] = decimal16([whole, n - whole * EIGHT]);
         sign(pen, v.is_sign_negative());
         leading(pen, whole, digits);

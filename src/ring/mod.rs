@@ -222,7 +222,7 @@ pub(crate) fn prefetch_write(line: *const u8) {
 /// Reserved slots. Dropped without [`commit`](Grant::commit), nothing has happened.
 #[must_use = "a grant that is not committed publishes nothing"]
 pub struct Grant<'a, P: ProducerHalf> {
-    /// One grant at a time.
+    /// It borrows the half all the same: one grant at a time, in the half's thread.
     half: PhantomData<&'a mut P>,
     ring: &'static P::Ring,
     dest: P::Dest,
