@@ -39,6 +39,9 @@ pub trait Encoding: sealed::Sealed + Send + Sync + 'static {
 pub struct Preformatted;
 
 /// Numbers are stored as they are, and the writer renders them: a faster call, smaller records.
+///
+/// A thread that had to wait for room, under a policy that waits, makes the texts itself until its ring has gone round
+/// once more, as `Preformatted` does: then it is the writer that all wait for, and there is time for it.
 #[derive(Clone, Copy, Debug)]
 pub struct Deferred;
 

@@ -6,6 +6,7 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
 use std::time::{Duration, Instant};
 
+use crate::arg::Encoding as _;
 use crate::channel::{BUSY, ChannelSpec, Handle, LADEN, POOL, READY, UNCLAIMED, pool_scratch};
 use crate::error::PrepareError;
 use crate::futex::{self, Held};
@@ -271,6 +272,9 @@ pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
         Wait::Forever => None,
     };
     let room = wait(head, producer, slots, began, limit);
+    if !C::Encoding::PREFORMATTED {
+        producer.note_backpressure();
+    }
     let counters = &head.producer;
     add_owned(&counters.blocked, 1);
     add_owned(&counters.blocked_ns, began.elapsed().as_nanos() as u64);

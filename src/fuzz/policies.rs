@@ -56,6 +56,8 @@ fn run<C: ChannelSpec>(ring: Lent<C::Ring>, steps: &[u8]) {
     let (mut open, mut helped) = (true, 0);
     // Where the reader stood when a wait expired.
     let mut expired_at = None;
+    // Up to where the writer is relieved since one waited.
+    let mut pressed_until = 0;
     gate::set_state(State::Running);
     for step in steps {
         let slots = usize::from(1 + (step >> 4) % 4);
@@ -66,6 +68,7 @@ fn run<C: ChannelSpec>(ring: Lent<C::Ring>, steps: &[u8]) {
                 let fits = write + filler + slots <= read as usize + N;
                 let evicts = C::PREFIX != 0;
                 let mut accepted = fits || evicts;
+                let blocked = counts.blocked;
                 let mut help = false;
                 if accepted {
                     expired_at = None;
@@ -97,6 +100,10 @@ fn run<C: ChannelSpec>(ring: Lent<C::Ring>, steps: &[u8]) {
                         helper.join().expect("it reads to the end");
                     }
                 });
+                if counts.blocked != blocked {
+                    pressed_until = write + N;
+                }
+                assert_eq!(producer.is_under_backpressure(), write < pressed_until, "whether one waited");
                 if accepted {
                     let user = counts.published;
                     producer.reserve(slots).expect("there is room, as was said").commit(user);

@@ -193,6 +193,7 @@ fn refuse(ring: &'static Spsc<64, 8>, start: u64, steps: &[u8]) {
     let mut model = Model::new(start);
     let (mut producer, mut consumer) = (Some(ring.producer()), ring.consumer());
     let (mut snapshot, mut position, mut passed, mut none) = (start, start, 0, 0);
+    let mut pressed_until = start;
     for step in steps {
         let slots = u64::from(1 + (step >> 4) % 4);
         let whole = step >> 7 != 0;
@@ -243,8 +244,16 @@ fn refuse(ring: &'static Spsc<64, 8>, start: u64, steps: &[u8]) {
                 assert_eq!((counts.consumed, counts.queued()), (passed, model.next_user - passed));
                 assert_eq!(counts.occupied, model.write - model.released);
             }
+            // A call had to wait: what is granted is the same.
+            _ if whole => {
+                half.note_backpressure();
+                pressed_until = model.write + N;
+            }
             // The next thread of the lane goes on where this one ended.
-            _ => producer = None,
+            _ => (producer, pressed_until) = (None, start),
+        }
+        if let Some(half) = &producer {
+            assert_eq!(half.is_under_backpressure(), model.write < pressed_until);
         }
         assert_eq!((ring.counts().published, ring.counts().evicted, none), (model.next_user, 0, 0));
     }

@@ -128,7 +128,7 @@ impl<C: ChannelSpec> Lane<C> {
                     cold::put_thread(grant.dest(), THREAD);
                 }
                 let user = frame_user(callsite.id(), expected.logger);
-                hot::fill::<C, _, _>(grant, expected.tick, user, &values, at, cap);
+                hot::fill(grant, expected.tick, user, C::Encoding::PREFORMATTED, &values, at, cap);
             }
             break;
         }

@@ -185,6 +185,15 @@ pub trait ProducerHalf: Sized {
     /// How far the consumer has come, as of now: equal values mean that it has not moved.
     fn reader_position(&self) -> u64;
 
+    /// Says that a call had to wait for room: until the ring has gone round once, all calls ask [`reserve`](ProducerHalf::reserve).
+    /// A ring that never refuses knows no backpressure.
+    fn note_backpressure(&mut self) {}
+
+    /// Whether a call had to wait for room when the ring was last filled.
+    fn is_under_backpressure(&self) -> bool {
+        false
+    }
+
     /// Asks for the first `lines` cache lines of the slots that a call some time after that for `position` will fill.
     ///
     /// The consumer has read them, so that they lie in its core's cache. A store that has to wait for its line

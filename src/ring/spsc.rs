@@ -216,6 +216,8 @@ pub struct SpscProducer<const B: usize, const N: usize> {
     half: Prod<&'static Spsc<B, N>>,
     /// Slots below this position are known to be free: it only underestimates.
     limit: u64,
+    /// The position up to which nothing is known to be free, since a call had to wait.
+    pressed_until: u64,
 }
 
 impl<const B: usize, const N: usize> SpscProducer<B, N> {
@@ -256,8 +258,9 @@ impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
         let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
         let end = position + (filler + slots) as u64;
         if end > self.limit {
-            self.limit = self.reader_position() + N as u64;
-            if end > self.limit {
+            let limit = self.reader_position() + N as u64;
+            self.limit = if position < self.pressed_until { 0 } else { limit };
+            if end > limit {
                 return None;
             }
         }
@@ -285,6 +288,15 @@ impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
         self.ring().consumer.position.load(Ordering::Acquire)
     }
 
+    fn note_backpressure(&mut self) {
+        self.pressed_until = load_owned(&self.ring().producer.position) + N as u64;
+        self.limit = 0;
+    }
+
+    fn is_under_backpressure(&self) -> bool {
+        load_owned(&self.ring().producer.position) < self.pressed_until
+    }
+
     #[inline(always)]
     fn publish(ring: &'static Spsc<B, N>, end: u64) {
         let side = &ring.producer;
@@ -310,7 +322,7 @@ impl<const B: usize, const N: usize> RingMemory for Spsc<B, N> {
 
     fn producer(&'static self) -> SpscProducer<B, N> {
         // What is free is asked for by the first call.
-        SpscProducer { half: Prod::new(self), limit: 0 }
+        SpscProducer { half: Prod::new(self), limit: 0, pressed_until: 0 }
     }
 }
 
@@ -450,6 +462,27 @@ mod tests {
             assert_eq!(frames(&mut *consumer), expected);
         }
         assert_eq!(ring.counts().queued(), 0);
+    }
+
+    /// After a wait, every call of a ring's worth asks, and then none; what is free is granted all the while.
+    #[test]
+    fn backpressure_has_calls_ask_until_the_ring_has_gone_round() {
+        let ring: &'static Spsc<64, 8> = Box::leak(Spsc::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for round in 0..10 {
+            producer.note_backpressure();
+            for _ in 0..8 {
+                assert!(producer.is_under_backpressure() && producer.reserve_known(1).is_none(), "{round}");
+                producer.reserve(1).expect("room").commit(0);
+            }
+            assert!(!producer.is_under_backpressure() && producer.reserve(1).is_none(), "it is full");
+            frames(&mut *consumer);
+            producer.reserve(1).expect("room").commit(0);
+            for _ in 0..7 {
+                producer.reserve_known(1).expect("known since").commit(0);
+            }
+            frames(&mut *consumer);
+        }
     }
 
     #[test]
