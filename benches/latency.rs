@@ -6,7 +6,8 @@
 //! Method: that of `method`. Every case is a message through one channel; policies and encodings have a channel each.
 //! A sample is a burst of 20 calls, a pause of 200 µs, one call timed on its own, and a pause of 100 µs, in which the
 //! writer catches up. All cases take turns within a round, and the floors with them: a burst of bare reads of the
-//! counter, and two serialised reads with nothing between. Each case is near or far by the latency right before it.
+//! counter, and two serialised reads with nothing between. Each case is near or far by the latency right before and
+//! behind it, and left out where these differ; near ones are told apart by whether the caller's core was its own.
 //!
 //! * *In bursts*: the time of a burst by 20, in ns. It is what a call adds to code that goes on; neighbouring calls
 //!   overlap, as they do with other code. A percentile is one over bursts: a single slow call among 20 shows as a
@@ -37,7 +38,7 @@ mod workers;
 
 use kakashi::Clock;
 use method::options::Options;
-use method::{BURST, Cores, Distance, OneWays, table};
+use method::{BURST, Cores, Distance, OneWays, State, is_alone, table};
 use workers::{CALLS, PRODUCERS, Sample, Workers};
 
 /// What `--clock` can choose, by its name in lower case.
@@ -46,9 +47,31 @@ const CLOCKS: &[Clock] = &[Clock::Counter, Clock::Ordered, Clock::Coarse, Clock:
 /// Samples of a case in a round.
 const SAMPLES: u64 = 400;
 
-/// The samples of a case with 1 and with 4 producers, near and far.
+/// Samples, near and far.
 #[derive(Default)]
-struct Figures([[Vec<Sample>; 2]; 2]);
+struct Samples([Vec<Sample>; 2]);
+
+impl Samples {
+    fn of(&self, distance: Distance) -> &[Sample] {
+        &self.0[distance as usize]
+    }
+
+    fn add(&mut self, distance: Distance, samples: impl IntoIterator<Item = Sample>) {
+        self.0[distance as usize].extend(samples);
+    }
+
+    /// Those of a state, where the work takes `least` ticks alone.
+    fn in_state(&self, state: State, least: u64) -> impl Iterator<Item = &Sample> {
+        let of = move |distance| {
+            let state_of = move |one: &Sample| State::of(distance, is_alone(one.work as f64, least as f64));
+            self.of(distance).iter().filter(move |one| state_of(one) == state)
+        };
+        of(Distance::Near).chain(of(Distance::Far))
+    }
+}
+
+/// The samples of a case with 1 and with 4 producers.
+type Figures = [Samples; 2];
 
 fn main() {
     let options = Options::read(9, &["--clock", "--black-box"]);
@@ -69,22 +92,32 @@ fn main() {
     let workers = Workers::start(cores.producer);
 
     let mut figures: Vec<Figures> = cases.iter().map(|_| Figures::default()).collect();
-    let mut floors: [Vec<Sample>; 2] = Default::default();
+    let mut floors = Samples::default();
     let mut one_ways = OneWays::default();
     let mut records = 0;
     for _ in 0..options.rounds {
         one_ways.begin_round();
-        for (case, Figures([alone, _])) in cases.iter().zip(&mut figures) {
-            let distance = one_ways.ask(cores.writer) as usize;
-            alone[distance].extend((0..samples).map(|at| Sample::take(case, at * CALLS)));
-            run.flush();
-            floors[distance].extend((0..samples / 4).map(|_| floor()));
+        for (case, [alone, _]) in cases.iter().zip(&mut figures) {
+            let (distance, taken) = one_ways.during(cores.writer, || {
+                let taken: Vec<_> = (0..samples).map(|at| Sample::take(case, at * CALLS)).collect();
+                run.flush();
+                taken
+            });
+            if let Some(distance) = distance {
+                alone.add(distance, taken);
+                floors.add(distance, (0..samples / 4).map(|_| floor()));
+            }
         }
-        for (case, Figures([_, by_turns])) in cases.iter().zip(&mut figures) {
-            let distance = one_ways.ask(cores.writer) as usize;
-            by_turns[distance].extend(workers.run(case, samples / PRODUCERS));
-            run.flush();
-            floors[distance].extend((0..samples / 4).map(|_| floor()));
+        for (case, [_, by_turns]) in cases.iter().zip(&mut figures) {
+            let (distance, taken) = one_ways.during(cores.writer, || {
+                let taken = workers.run(case, samples / PRODUCERS);
+                run.flush();
+                taken
+            });
+            if let Some(distance) = distance {
+                by_turns.add(distance, taken);
+                floors.add(distance, (0..samples / 4).map(|_| floor()));
+            }
         }
         records += cases.iter().filter(|case| case.logs).count() as u64
             * (samples + samples / PRODUCERS * PRODUCERS)
@@ -96,9 +129,11 @@ fn main() {
     if !cases.is_empty() {
         println!("clock {clock:?}; {one_ways}");
     }
-    for distance in [Distance::Near, Distance::Far] {
-        if !floors[distance as usize].is_empty() {
-            print(&cases, &figures, &floors[distance as usize], distance, per_ns);
+    let all = figures.iter().flatten().chain([&floors]).flat_map(|samples| samples.0.iter().flatten());
+    let least = all.map(|sample| sample.work).min().unwrap_or_default();
+    for state in State::ALL {
+        if floors.in_state(state, least).next().is_some() {
+            print(&cases, &figures, &floors, (state, least), per_ns);
         }
     }
     if first_calls {
@@ -117,14 +152,21 @@ fn clock_of(name: &str) -> Clock {
 }
 
 fn floor() -> Sample {
-    Sample { burst: method::floor_burst(), single: method::single(|| ()) }
+    let (work, (burst, single)) = method::between_work(|| (method::floor_burst(), method::single(|| ())));
+    Sample { burst, single, work }
 }
 
 /// What a sample says by one of the two methods.
 type Ns<'a> = &'a dyn Fn(&Sample) -> f64;
 
-/// The tables of one state of the machine.
-fn print(cases: &[cases::Case], figures: &[Figures], floors: &[Sample], distance: Distance, per_ns: f64) {
+/// The tables of one state of the machine, where the work takes `least` ticks alone.
+fn print(
+    cases: &[cases::Case],
+    figures: &[Figures],
+    floors: &Samples,
+    (state, least): (State, u64),
+    per_ns: f64,
+) {
     let in_bursts = |sample: &Sample| sample.burst as f64 / BURST as f64 / per_ns;
     let on_its_own = |sample: &Sample| sample.single as f64 / per_ns;
     let methods: [(&str, &str, Ns<'_>); 2] = [
@@ -133,13 +175,13 @@ fn print(cases: &[cases::Case], figures: &[Figures], floors: &[Sample], distance
     ];
     for (at, producers) in ["1 producer", "4 producers"].into_iter().enumerate() {
         for (method, floor_name, ns) in methods {
-            let mut floor: Vec<f64> = floors.iter().map(ns).collect();
-            println!("\n{}, {producers}, a call {method}", distance.name());
+            let mut floor: Vec<f64> = floors.in_state(state, least).map(ns).collect();
+            println!("\n{}, {producers}, a call {method}", state.name());
             table::heading("ns", "/ floor");
             table::row(floor_name, &mut floor, None);
             let floor = method::at_share(&floor, 0.5);
-            for (case, Figures(of)) in cases.iter().zip(figures) {
-                let mut all: Vec<f64> = of[at][distance as usize].iter().map(ns).collect();
+            for (case, of) in cases.iter().zip(figures) {
+                let mut all: Vec<f64> = of[at].in_state(state, least).map(ns).collect();
                 table::row(case.name, &mut all, Some(floor));
             }
         }

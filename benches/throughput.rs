@@ -96,13 +96,15 @@ fn main() {
     for _ in 0..options.rounds {
         one_ways.begin_round();
         for case in &mut cases {
-            let distance = one_ways.ask(cores.writer);
-            let (time, bytes) = flood(case, records, &others, cores.writer);
-            if case.to.is_file() {
-                std::fs::rename(&case.to, &log).expect("the log can be renamed");
-            }
-            let sample = if log.is_file() { log.as_path() } else { Path::new("/proc/self/exe") };
-            let alone = floor::write_alone(sample, &case.to, bytes, cores.writer);
+            let (distance, (time, bytes, alone)) = one_ways.during(cores.writer, || {
+                let (time, bytes) = flood(case, records, &others, cores.writer);
+                if case.to.is_file() {
+                    std::fs::rename(&case.to, &log).expect("the log can be renamed");
+                }
+                let sample = if log.is_file() { log.as_path() } else { Path::new("/proc/self/exe") };
+                (time, bytes, floor::write_alone(sample, &case.to, bytes, cores.writer))
+            });
+            let Some(distance) = distance else { continue };
             let per_s = |count: u64, time: Duration| count as f64 / time.as_secs_f64();
             let figures = [per_s(records, time), per_s(bytes, time), per_s(bytes, alone)];
             for (all, figure) in case.figures[distance as usize].iter_mut().zip(figures) {

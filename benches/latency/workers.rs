@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crate::cases::{self, Case};
-use crate::method::{BURST, CoreId, pause};
+use crate::method::{BURST, CoreId, between_work, pause};
 
 /// Threads that burst by turns.
 pub const PRODUCERS: u64 = 4;
@@ -19,15 +19,17 @@ pub const CALLS: u64 = BURST + 1;
 pub struct Sample {
     pub burst: u64,
     pub single: u64,
+    /// Ticks of the work beside, from which it is told whether the core was the caller's alone.
+    pub work: u64,
 }
 
 impl Sample {
     pub fn take(case: &Case, base: u64) -> Self {
-        let burst = (case.burst)(base);
+        let (work, burst) = between_work(|| (case.burst)(base));
         pause(Duration::from_micros(200));
-        let single = (case.single)(base + BURST);
+        let (more, single) = between_work(|| (case.single)(base + BURST));
         pause(Duration::from_micros(100));
-        Sample { burst, single }
+        Sample { burst, single, work: work.max(more) }
     }
 }
 

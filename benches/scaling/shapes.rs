@@ -74,14 +74,21 @@ pub fn measure(options: &Options, cores: Cores, per_ns: f64) {
     for _ in 0..options.rounds {
         one_ways.begin_round();
         for shape in &mut shapes {
-            let distance = one_ways.ask(cores.writer) as usize;
-            for at in 0..samples {
-                shape.samples[distance].push(ns((shape.burst)(at * BURST)));
-                // Longer than the writer's nap: rings of 64 slots have to be empty again.
-                pause(Duration::from_millis(1));
+            let (distance, taken) = one_ways.during(cores.writer, || {
+                let sample = |at| {
+                    let taken = ns((shape.burst)(at * BURST));
+                    // Longer than the writer's nap: rings of 64 slots have to be empty again.
+                    pause(Duration::from_millis(1));
+                    taken
+                };
+                let taken: Vec<f64> = (0..samples).map(sample).collect();
+                run.flush();
+                taken
+            });
+            if let Some(distance) = distance {
+                shape.samples[distance as usize].extend(taken);
+                floors[distance as usize].extend((0..samples).map(|_| ns(floor_burst())));
             }
-            run.flush();
-            floors[distance].extend((0..samples).map(|_| ns(floor_burst())));
         }
     }
     let records = shapes.len() as u64 * samples * BURST * options.rounds as u64;

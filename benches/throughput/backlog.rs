@@ -196,13 +196,16 @@ pub fn measure(options: &Options, cores: Cores, path: &Path) {
     for _ in 0..options.rounds {
         one_ways.begin_round();
         for row in &mut rows {
-            let distance = one_ways.ask(cores.writer);
-            let [nothing, tmpfs, write] = &mut row.figures[distance as usize];
-            nothing.push(drain(&row.case, row.lanes, None, cores, records).0);
-            let (ns, bytes) = drain(&row.case, row.lanes, Some(path), cores, records);
-            tmpfs.push(ns);
-            row.bytes = bytes;
-            write.push(floor(path, bytes * records as f64, cores.writer) / records as f64);
+            let (distance, figures) = one_ways.during(cores.writer, || {
+                let nothing = drain(&row.case, row.lanes, None, cores, records).0;
+                let (tmpfs, bytes) = drain(&row.case, row.lanes, Some(path), cores, records);
+                row.bytes = bytes;
+                [nothing, tmpfs, floor(path, bytes * records as f64, cores.writer) / records as f64]
+            });
+            let Some(distance) = distance else { continue };
+            for (all, figure) in row.figures[distance as usize].iter_mut().zip(figures) {
+                all.push(figure);
+            }
         }
     }
     println!("\n{one_ways}");

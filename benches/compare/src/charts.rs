@@ -6,7 +6,7 @@ use crate::data::Data;
 use crate::driver::{TO_NULL, WRITE};
 use crate::loggers::Role;
 use crate::message::Message;
-use crate::method::Distance;
+use crate::method::{Distance, State};
 use crate::report::{contenders_of_throughput, is_kakashi};
 use crate::stats::{Summaries, Summary, complete, median_rate, rates, records_per_s};
 use crate::svg::{Chart, Group, Scale};
@@ -14,7 +14,7 @@ use crate::svg::{Chart, Group, Scale};
 /// The message that both charts show.
 const MESSAGE: Message = Message::IntsDouble;
 
-pub fn latency(data: &Data, summaries: &Summaries, distance: Distance) -> String {
+pub fn latency(data: &Data, summaries: &Summaries, state: State) -> String {
     let mut shown: Vec<&Summary> = summaries
         .0
         .iter()
@@ -25,7 +25,7 @@ pub fn latency(data: &Data, summaries: &Summaries, distance: Distance) -> String
     let floor = shown.first().map_or(0.0, |one| one.floor());
     Chart {
         title: format!("A log call with {}, on the calling thread (logarithmic)", MESSAGE.title()),
-        subtitle: subtitle(data, distance),
+        subtitle: subtitle(data, state.name()),
         kinds: vec!["p50".to_owned(), "p99.9".to_owned()],
         scale: Scale::Logarithmic,
         unit: "ns",
@@ -63,7 +63,7 @@ pub fn throughput(data: &Data, distance: Distance) -> String {
     });
     Chart {
         title: format!("{} into a file, nothing lost", MESSAGE.title()),
-        subtitle: subtitle(data, distance),
+        subtitle: subtitle(data, distance.name()),
         kinds: vec!["1 producer".to_owned(), "4 producers".to_owned()],
         scale: Scale::Linear,
         unit: "M/s",
@@ -73,6 +73,6 @@ pub fn throughput(data: &Data, distance: Distance) -> String {
     .svg()
 }
 
-fn subtitle(data: &Data, distance: Distance) -> String {
-    format!("{}; {} rounds", data.machine, distance.name())
+fn subtitle(data: &Data, state: &str) -> String {
+    format!("{}; {state}", data.machine)
 }

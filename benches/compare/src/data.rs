@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::message::Message;
-use crate::method::{self, Distance};
+use crate::method::{self, Distance, State};
 
 /// A whole run.
 #[derive(Serialize, Deserialize)]
@@ -35,6 +35,14 @@ impl Data {
         }
     }
 
+    /// Ns that the work between bursts took at the least.
+    pub fn least_work(&self) -> f32 {
+        let latencies = self.turns.iter().filter_map(|turn| turn.measured.as_ref().ok());
+        let pieces =
+            latencies.flat_map(|latency| &latency.series).filter_map(|series| series.pieces.as_ref().ok());
+        pieces.flatten().flat_map(|piece| &piece.work).copied().fold(f32::INFINITY, f32::min)
+    }
+
     /// Whether rounds of both can stand in one table.
     pub fn is_like(&self, other: &Data) -> bool {
         self.machine == other.machine && self.bursts == other.bursts && self.pause_us == other.pause_us
@@ -51,7 +59,6 @@ pub struct Turn {
 
 #[derive(Serialize, Deserialize)]
 pub struct Latency {
-    pub place: Place,
     /// Ns per bare read of the counter, of each burst.
     pub floor: Vec<f32>,
     pub series: Vec<Series>,
@@ -61,12 +68,33 @@ pub struct Latency {
     pub sample: String,
 }
 
-/// Ns per call of each burst of one message, or why there are none.
+/// The bursts of one message, or why there are none.
 #[derive(Serialize, Deserialize)]
 pub struct Series {
     pub name: String,
     pub message: Message,
-    pub figures: Result<Vec<f32>, String>,
+    pub pieces: Result<Vec<Piece>, String>,
+}
+
+/// Some bursts one behind the other. A turn takes seconds, in which a machine may change its state there and back.
+#[derive(Serialize, Deserialize)]
+pub struct Piece {
+    pub place: Place,
+    /// Ns per call of each burst.
+    pub figures: Vec<f32>,
+    /// By each burst, ns that a piece of work took, from which it is told whether the core was the caller's alone.
+    pub work: Vec<f32>,
+}
+
+impl Piece {
+    /// The bursts of a state, where the work takes `least` alone.
+    pub fn of(&self, state: State, least: f32) -> impl Iterator<Item = f32> {
+        let distance = self.place.distance();
+        self.figures.iter().zip(&self.work).filter_map(move |(&figure, &work)| {
+            let alone = method::is_alone(work.into(), least.into());
+            (State::of(distance?, alone) == state).then_some(figure)
+        })
+    }
 }
 
 /// One logger's turn in one round of throughput: one process.
@@ -95,7 +123,7 @@ pub struct Idle {
     pub measured: Result<f64, String>,
 }
 
-/// The one-way latency between the two cores, in ns, before and after a turn.
+/// The one-way latency between the two cores, in ns, before and after what was measured.
 #[derive(Clone, Copy, Serialize, Deserialize)]
 pub struct Place {
     pub before: f64,
@@ -103,7 +131,7 @@ pub struct Place {
 }
 
 impl Place {
-    /// None when the machine changed its state meanwhile: such a turn belongs to neither table.
+    /// None when the machine changed its state meanwhile: it belongs to neither table.
     pub fn distance(self) -> Option<Distance> {
         let (before, after) = (Distance::of(self.before), Distance::of(self.after));
         (before == after).then_some(before)

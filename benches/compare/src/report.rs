@@ -8,31 +8,31 @@ use crate::data::Data;
 use crate::driver::{THREADS, TO_NULL, WRITE};
 use crate::loggers::{self, Role};
 use crate::message::Message;
-use crate::method::{BURST, Distance, SHARES};
+use crate::method::{BURST, Distance, SHARES, State};
 use crate::stats::{
     Summaries, Summary, bytes_per_s, complete, median_rate, median_ratio, rates, records_per_s,
 };
 use crate::table::Table;
 use crate::{charts, rows, versions};
 
-const DISTANCES: [Distance; 2] = [Distance::Near, Distance::Far];
-
 /// Prints the report and writes it into a folder: `tables.md`, `latency.svg`, `throughput.svg`.
 ///
 /// # Errors
 /// When the folder cannot be written.
 pub fn write(data: &Data, into: &Path) -> Result<(), String> {
-    let summaries = DISTANCES.map(|distance| Summaries::of(data, distance));
+    let summaries = State::ALL.map(|state| Summaries::of(data, state));
     let mut tables = Vec::new();
-    for (distance, summaries) in DISTANCES.into_iter().zip(&summaries) {
+    for (state, summaries) in State::ALL.into_iter().zip(&summaries) {
         for message in Message::ALL {
-            tables.extend(latency(summaries, distance, message));
+            tables.extend(latency(summaries, state, message));
         }
+    }
+    for distance in [Distance::Near, Distance::Far] {
         tables.extend(throughput(data, distance));
     }
     tables.push(idle(data));
     tables.extend(failures(data));
-    let rows = rows::table(data, &summaries[0], &summaries[1]);
+    let rows = rows::table(data, &summaries);
 
     let about = about(data, &summaries);
     println!("{about}");
@@ -44,12 +44,13 @@ pub fn write(data: &Data, into: &Path) -> Result<(), String> {
     for table in std::iter::once(&rows).chain(&tables) {
         markdown.push_str(&format!("\n{}", table.markdown()));
     }
-    // The chart shows the near rounds, or the far ones where there are no others.
-    let shown = usize::from(summaries[0].rounds() == 0);
+    // The charts show the first state that there is anything of.
+    let shown = summaries.iter().position(|one| one.rounds() != 0).unwrap_or_default();
+    let distance = if State::ALL[shown] == State::Far { Distance::Far } else { Distance::Near };
     for (name, text) in [
         ("tables.md", markdown),
-        ("latency.svg", charts::latency(data, &summaries[shown], DISTANCES[shown])),
-        ("throughput.svg", charts::throughput(data, DISTANCES[shown])),
+        ("latency.svg", charts::latency(data, &summaries[shown], State::ALL[shown])),
+        ("throughput.svg", charts::throughput(data, distance)),
     ] {
         let path = into.join(name);
         std::fs::write(&path, text).map_err(|error| format!("{}: {error}", path.display()))?;
@@ -57,21 +58,35 @@ pub fn write(data: &Data, into: &Path) -> Result<(), String> {
     Ok(())
 }
 
-fn about(data: &Data, summaries: &[Summaries; 2]) -> String {
-    let places = data.turns.iter().filter_map(|turn| Some(turn.measured.as_ref().ok()?.place));
-    let mixed = places.clone().filter(|place| place.distance().is_none()).count();
-    let turns = places.count();
+fn about(data: &Data, summaries: &[Summaries; 3]) -> String {
+    let latencies = data.turns.iter().filter_map(|turn| turn.measured.as_ref().ok());
+    let pieces =
+        latencies.flat_map(|latency| &latency.series).filter_map(|series| series.pieces.as_ref().ok());
+    let least = data.least_work();
+    let mut all = 0;
+    let mut of = [0; State::ALL.len()];
+    for piece in pieces.flatten() {
+        all += piece.figures.len();
+        of.iter_mut().zip(State::ALL).for_each(|(of, state)| *of += piece.of(state, least).count());
+    }
+    let part = |count: usize| format!("{:.0} %", 100.0 * count as f64 / all.max(1) as f64);
+    let states: Vec<String> = State::ALL
+        .iter()
+        .zip(of)
+        .zip(summaries)
+        .map(|((state, of), summaries)| {
+            format!("{} {} in {} rounds", part(of), state.name(), summaries.rounds())
+        })
+        .collect();
     format!(
         "Machine: {}.\nCommand: `{}`.\n{} rounds of {} bursts of {BURST} calls for each message, {} µs apart; ns per call. \
-         Near turns in {} rounds, far ones in {}; {mixed} of {turns} turns are in neither, since the distance \
-         of the cores changed meanwhile.\nA backend has the last core for itself, the callers have the others.",
+         Of the bursts, {}; the others in neither, since the distance of the cores changed meanwhile.\nA backend has the last core for itself, the callers have the others.",
         data.machine,
         data.command,
         data.rounds,
         data.bursts,
         data.pause_us,
-        summaries[0].rounds(),
-        summaries[1].rounds(),
+        states.join(", "),
     )
 }
 
@@ -92,17 +107,16 @@ fn contenders(data: &Data) -> Table {
     table
 }
 
-fn latency(summaries: &Summaries, distance: Distance, message: Message) -> Option<Table> {
+fn latency(summaries: &Summaries, state: State, message: Message) -> Option<Table> {
     let mut all: Vec<&Summary> = summaries.0.iter().filter(|one| one.message == message).collect();
-    if all.is_empty() {
+    if all.iter().all(|one| one.why.is_some()) {
         return None;
     }
     all.sort_by(|a, b| {
         (a.why.is_some(), a.at(0.5)).partial_cmp(&(b.why.is_some(), b.at(0.5))).expect("no NaN")
     });
     let best = summaries.best_peer(message, 0.5).map(|best| best.at(0.5));
-    let mut table =
-        Table::new(format!("{}, ns per call, {} rounds", message.title(), distance.name()), &["logger"]);
+    let mut table = Table::new(format!("{}, ns per call, {}", message.title(), state.name()), &["logger"]);
     table.head.extend(SHARES.iter().map(|&(_, name)| name.to_owned()));
     table.head.extend(["/ bare".to_owned(), "/ best peer".to_owned()]);
     for one in all {

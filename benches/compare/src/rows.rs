@@ -1,4 +1,4 @@
-//! What the library is to reach, and what it has reached: near rounds, far rounds and other clocks beside.
+//! What the library is to reach, and what it has reached: near, with the other states and clocks beside.
 
 #![forbid(unsafe_code)]
 
@@ -7,7 +7,7 @@ use crate::driver::WRITE;
 use crate::loggers::kakashi::{CLOCKS, DEFERRED, PREFORMATTED};
 use crate::loggers::{self, Role};
 use crate::message::Message;
-use crate::method::Distance;
+use crate::method::{Distance, State};
 use crate::stats::{Rates, Summaries, Summary, bytes_per_s, complete, median_ratio, rates, records_per_s};
 use crate::table::Table;
 
@@ -18,7 +18,8 @@ type Reached = Option<(String, bool)>;
 struct View<'a> {
     data: &'a Data,
     summaries: &'a Summaries,
-    distance: Distance,
+    /// Of throughput, which is not told apart by shared cores, since it takes longer than a core stays so.
+    distance: Option<Distance>,
     /// What kakashi's names end in for the clock that is looked at.
     clock: &'static str,
 }
@@ -43,7 +44,11 @@ impl View<'_> {
     }
 
     fn rates(&self, name: &str, threads: u64) -> Rates<'_> {
-        rates(self.data, &format!("{name}{}", self.clock), threads, self.distance)
+        self.rates_of(&format!("{name}{}", self.clock), threads)
+    }
+
+    fn rates_of(&self, name: &str, threads: u64) -> Rates<'_> {
+        self.distance.map_or_else(Rates::new, |distance| rates(self.data, name, threads, distance))
     }
 
     /// p50 against the fastest deferring peer in the same round.
@@ -130,7 +135,7 @@ fn sustained(name: &'static str, what: &'static str) -> [Row; 3] {
                 .iter()
                 .filter(|one| one.role != Role::Kakashi && one.lossless.is_ok())
                 .filter_map(|one| {
-                    let theirs = rates(view.data, one.name, 1, view.distance);
+                    let theirs = view.rates_of(one.name, 1);
                     let ratio = complete(&theirs).then(|| median_ratio(&own, &theirs, records_per_s))??;
                     Some((ratio, one.name))
                 })
@@ -138,7 +143,7 @@ fn sustained(name: &'static str, what: &'static str) -> [Row; 3] {
             Some((format!("{ratio:.2} × {best}"), ratio >= 3.0))
         }),
         row(format!("{what}, sustained, 1 producer"), "≥ 0.6 × write(2) alone", move |view| {
-            let alone = rates(view.data, WRITE, 1, view.distance);
+            let alone = view.rates_of(WRITE, 1);
             let ratio = median_ratio(&view.rates(name, 1), &alone, bytes_per_s)?;
             Some((format!("{ratio:.2} ×"), ratio >= 0.6))
         }),
@@ -149,14 +154,24 @@ fn sustained(name: &'static str, what: &'static str) -> [Row; 3] {
     ]
 }
 
-/// Every row, judged by the near rounds of the default clock.
-pub fn table(data: &Data, near: &Summaries, far: &Summaries) -> Table {
-    let mut table = Table::new("What must be reached", &["row", "required", "near rounds", "", "far rounds"]);
+/// Every row, judged by the first state and the default clock.
+pub fn table(data: &Data, summaries: &[Summaries; 3]) -> Table {
+    let mut table = Table::new("What must be reached", &["row", "required", State::Near.name(), ""]);
     let others = &CLOCKS[1..];
+    table.head.extend(State::ALL[1..].iter().map(|state| state.name().to_owned()));
     table.head.extend(others.iter().map(|clock| format!("near, Clock::{}", clock.trim())));
-    let view = |summaries, distance, clock| View { data, summaries, distance, clock };
+    let view = |state: State, clock| View {
+        data,
+        summaries: &summaries[state as usize],
+        distance: match state {
+            State::Near => Some(Distance::Near),
+            State::Shared => None,
+            State::Far => Some(Distance::Far),
+        },
+        clock,
+    };
     for row in all() {
-        let judged = (row.reached)(&view(near, Distance::Near, CLOCKS[0]));
+        let judged = (row.reached)(&view(State::Near, CLOCKS[0]));
         let verdict = match &judged {
             Some((_, true)) => "reached",
             Some((_, false)) => "NOT reached",
@@ -172,15 +187,15 @@ pub fn table(data: &Data, near: &Summaries, far: &Summaries) -> Table {
             row.required.to_owned(),
             judged.map_or_else(|| "-".to_owned(), |(text, _)| text),
             verdict.to_owned(),
-            beside((row.reached)(&view(far, Distance::Far, CLOCKS[0]))),
         ];
-        cells.extend(others.iter().map(|&clock| beside((row.reached)(&view(near, Distance::Near, clock)))));
+        cells.extend(State::ALL[1..].iter().map(|&state| beside((row.reached)(&view(state, CLOCKS[0])))));
+        cells.extend(others.iter().map(|&clock| beside((row.reached)(&view(State::Near, clock)))));
         table.rows.push(cells);
     }
     table.note =
         "Ratios of p50 and of rates are medians over rounds of the ratio within the round; p99.9 is \
-                  a 95 % interval by resampling rounds, beside the best peer's. Near rounds of the default \
-                  clock decide."
+                  a 95 % interval by resampling rounds, beside the best peer's. Near cores, each the caller's \
+                  alone, and the default clock decide; rates are over all that was near."
             .to_owned();
     table
 }

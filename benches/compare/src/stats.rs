@@ -1,4 +1,4 @@
-//! The samples of a run by series, near and far rounds apart.
+//! The samples of a run by series, each state of the machine apart.
 
 #![forbid(unsafe_code)]
 
@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use crate::data::{Data, Throughput};
 use crate::loggers::{self, Role};
 use crate::message::Message;
-use crate::method::{self, Distance};
+use crate::method::{self, Distance, State};
 
-/// One message of one logger in one setting, over all rounds of one distance.
+/// One message of one logger in one setting, over what of all rounds was measured in one state.
 pub struct Summary {
     pub name: String,
     /// Whose it is: a series of a variant has a longer name.
@@ -20,7 +20,7 @@ pub struct Summary {
     pub rounds: BTreeMap<usize, Vec<f64>>,
     /// The floor's p50 of the same turns, by round.
     floors: BTreeMap<usize, f64>,
-    /// Share of these turns' records that are missing in the files.
+    /// Share of the contender's records that are missing in the files.
     pub dropped: f64,
     /// Why there are no samples.
     pub why: Option<String>,
@@ -68,23 +68,34 @@ impl Summary {
     }
 }
 
-/// All series of one distance.
+/// All series of one state.
 pub struct Summaries(pub Vec<Summary>);
 
 impl Summaries {
-    pub fn of(data: &Data, distance: Distance) -> Self {
+    pub fn of(data: &Data, state: State) -> Self {
+        let least = data.least_work();
         let mut all: Vec<Summary> = Vec::new();
         let mut counted: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for turn in &data.turns {
             let Ok(latency) = &turn.measured else { continue };
-            if latency.place.distance() != Some(distance) {
-                continue;
-            }
             let counts = counted.entry(&turn.contender).or_default();
             counts.0 += latency.calls;
             counts.1 += latency.lines;
             let floor = p50(&latency.floor.iter().map(|&ns| f64::from(ns)).collect::<Vec<_>>());
             for series in &latency.series {
+                let figures = series.pieces.as_ref().map(|pieces| {
+                    let figures: Vec<f64> =
+                        pieces.iter().flat_map(|piece| piece.of(state, least)).map(f64::from).collect();
+                    let all = pieces.iter().map(|piece| piece.figures.len()).sum::<usize>();
+                    (figures, all)
+                });
+                // What was in the state for a moment only says nothing of the round.
+                if figures
+                    .as_ref()
+                    .is_ok_and(|(figures, all)| figures.is_empty() || figures.len() * 10 < *all)
+                {
+                    continue;
+                }
                 let at = all
                     .iter()
                     .position(|one| one.name == series.name && one.message == series.message)
@@ -102,9 +113,8 @@ impl Summaries {
                         });
                         all.len() - 1
                     });
-                match &series.figures {
-                    Ok(figures) => {
-                        let figures: Vec<f64> = figures.iter().map(|&ns| f64::from(ns)).collect();
+                match figures {
+                    Ok((figures, _)) => {
                         all[at].sorted.extend(&figures);
                         all[at].rounds.insert(turn.round, figures);
                         all[at].floors.insert(turn.round, floor);
@@ -134,7 +144,7 @@ impl Summaries {
         self.peers(message).min_by(|a, b| a.at(share).total_cmp(&b.at(share)))
     }
 
-    /// Rounds in which any logger had a turn at this distance.
+    /// Rounds in which any logger was measured in this state.
     pub fn rounds(&self) -> usize {
         let rounds: std::collections::BTreeSet<usize> =
             self.0.iter().flat_map(|one| one.rounds.keys().copied()).collect();
@@ -199,23 +209,19 @@ fn p50(values: &[f64]) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::data::{Flow, Latency, Place, Series, Turn};
+    use crate::data::{Flow, Latency, Piece, Place, Series, Turn};
 
     const NEAR: Place = Place { before: 40.0, after: 50.0 };
     const FAR: Place = Place { before: 230.0, after: 240.0 };
     const CHANGED: Place = Place { before: 40.0, after: 240.0 };
 
     fn turn(round: usize, contender: &str, place: Place, ns: f32, lines: u64) -> Turn {
-        let series =
-            Series { name: contender.into(), message: Message::OneInt, figures: Ok(vec![ns, ns, ns * 3.0]) };
-        let measured = Latency {
-            place,
-            floor: vec![10.0; 3],
-            series: vec![series],
-            calls: 60,
-            lines,
-            sample: String::new(),
-        };
+        let figures = vec![ns, ns, ns * 3.0, ns * 7.0, ns * 7.0, ns * 7.0];
+        let pieces =
+            Ok(vec![Piece { place, figures, work: vec![1000.0, 1050.0, 1100.0, 1500.0, 2000.0, 1800.0] }]);
+        let series = Series { name: contender.into(), message: Message::OneInt, pieces };
+        let measured =
+            Latency { floor: vec![10.0; 3], series: vec![series], calls: 60, lines, sample: String::new() };
         Turn { round, contender: contender.into(), measured: Ok(measured) }
     }
 
@@ -233,21 +239,30 @@ mod tests {
     }
 
     #[test]
-    fn near_and_far_turns_do_not_mix() {
+    fn near_and_far_pieces_do_not_mix() {
         let name = "kakashi deferred";
-        let data = data(
-            vec![
-                turn(0, name, NEAR, 20.0, 60),
-                turn(1, name, FAR, 60.0, 60),
-                turn(2, name, CHANGED, 99.0, 60),
-            ],
-            Vec::new(),
+        let mut of_both = turn(0, name, NEAR, 20.0, 60);
+        for other in [turn(0, name, FAR, 60.0, 60), turn(0, name, CHANGED, 99.0, 60)] {
+            if let (Ok(latency), Ok(other)) = (&mut of_both.measured, other.measured)
+                && let (Ok(pieces), Ok(other)) = (&mut latency.series[0].pieces, &other.series[0].pieces)
+            {
+                pieces.extend(other.iter().map(|piece| Piece {
+                    figures: piece.figures.clone(),
+                    work: piece.work.clone(),
+                    ..*piece
+                }));
+            }
+        }
+        let data = data(vec![of_both, turn(1, name, CHANGED, 99.0, 60)], Vec::new());
+        let [near, shared, far] = State::ALL.map(|state| Summaries::of(&data, state));
+        let p50 = |of: &Summaries| of.get(name, Message::OneInt).map(|one| one.at(0.5));
+        assert_eq!((p50(&near), p50(&shared)), (Some(20.0), Some(140.0)));
+        // All of a far piece.
+        assert_eq!(
+            far.get(name, Message::OneInt).map(|one| one.to_floor()),
+            Some((180.0 + 420.0) / 2.0 / 10.0)
         );
-        let near = Summaries::of(&data, Distance::Near);
-        let far = Summaries::of(&data, Distance::Far);
-        assert_eq!(near.get(name, Message::OneInt).map(|one| one.at(0.5)), Some(20.0));
-        assert_eq!(far.get(name, Message::OneInt).map(|one| one.to_floor()), Some(6.0));
-        assert_eq!((near.rounds(), far.rounds()), (1, 1));
+        assert_eq!([near, shared, far].map(|of| of.rounds()), [1, 1, 1]);
     }
 
     #[test]
@@ -260,7 +275,7 @@ mod tests {
             ],
             Vec::new(),
         );
-        let near = Summaries::of(&data, Distance::Near);
+        let near = Summaries::of(&data, State::Near);
         assert_eq!(near.best_peer(Message::OneInt, 0.5).map(|one| one.name.as_str()), Some("inqjet"));
         let own = near.get("kakashi deferred", Message::OneInt).expect("it had a turn");
         assert_eq!(own.to_best(near.peers(Message::OneInt)), Some(0.5));
