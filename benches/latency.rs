@@ -6,8 +6,8 @@
 //! Method: that of `method`. Every case is a message through one channel; policies and encodings have a channel each.
 //! A sample is a burst of 20 calls, a pause of 200 µs, one call timed on its own, and a pause of 100 µs, in which the
 //! writer catches up. All cases take turns within a round, and the floors with them: a burst of bare reads of the
-//! counter, and two serialised reads with nothing between. Each case is near or far by the latency right before and
-//! behind it, and left out where these differ; near ones are told apart by whether the caller's core was its own.
+//! counter, and two serialised reads with nothing between. Forty samples are near or far by the latency right before and
+//! behind them, and left out where these differ; near ones are told apart by whether the caller's core was its own.
 //!
 //! * *In bursts*: the time of a burst by 20, in ns. It is what a call adds to code that goes on; neighbouring calls
 //!   overlap, as they do with other code. A percentile is one over bursts: a single slow call among 20 shows as a
@@ -46,6 +46,8 @@ const CLOCKS: &[Clock] = &[Clock::Counter, Clock::Ordered, Clock::Coarse, Clock:
 
 /// Samples of a case in a round.
 const SAMPLES: u64 = 400;
+/// Those between two looks at the distance of the cores: some 15 ms. A multiple of the producers, and a divisor of the samples.
+const PIECE: u64 = 40;
 
 /// Samples, near and far.
 #[derive(Default)]
@@ -98,25 +100,31 @@ fn main() {
     for _ in 0..options.rounds {
         one_ways.begin_round();
         for (case, [alone, _]) in cases.iter().zip(&mut figures) {
-            let (distance, taken) = one_ways.during(cores.writer, || {
-                let taken: Vec<_> = (0..samples).map(|at| Sample::take(case, at * CALLS)).collect();
-                run.flush();
-                taken
-            });
-            if let Some(distance) = distance {
-                alone.add(distance, taken);
-                floors.add(distance, (0..samples / 4).map(|_| floor()));
+            for first in (0..samples).step_by(PIECE as usize) {
+                let numbers = first..samples.min(first + PIECE);
+                let (distance, (taken, floor)) = one_ways.during(cores.writer, || {
+                    let floor: Vec<_> = numbers.clone().step_by(4).map(|_| floor()).collect();
+                    let taken: Vec<_> = numbers.map(|at| Sample::take(case, at * CALLS)).collect();
+                    run.flush();
+                    (taken, floor)
+                });
+                if let Some(distance) = distance {
+                    alone.add(distance, taken);
+                    floors.add(distance, floor);
+                }
             }
         }
         for (case, [_, by_turns]) in cases.iter().zip(&mut figures) {
-            let (distance, taken) = one_ways.during(cores.writer, || {
-                let taken = workers.run(case, samples / PRODUCERS);
-                run.flush();
-                taken
-            });
-            if let Some(distance) = distance {
-                by_turns.add(distance, taken);
-                floors.add(distance, (0..samples / 4).map(|_| floor()));
+            for first in (0..samples).step_by(PIECE as usize) {
+                let each = samples.min(first + PIECE).saturating_sub(first) / PRODUCERS;
+                let (distance, taken) = one_ways.during(cores.writer, || {
+                    let taken = workers.run(case, each);
+                    run.flush();
+                    taken
+                });
+                if let Some(distance) = distance {
+                    by_turns.add(distance, taken);
+                }
             }
         }
         records += cases.iter().filter(|case| case.logs).count() as u64

@@ -171,8 +171,12 @@ pub trait ProducerHalf: Sized {
     /// the compiler cannot know that it does not lie there.
     type Ring: 'static;
 
-    /// Room for a frame of `slots` slots if it is known to be there and needs no filler: a comparison, and
-    /// nothing of the consumer's is touched. `None` says to ask [`reserve`](ProducerHalf::reserve).
+    /// Room for a frame of `slots` slots if it is known to be there and needs no filler: a comparison, and, once while the
+    /// ring goes round, a look at how far the consumer has come. `None` says to ask [`reserve`](ProducerHalf::reserve).
+    ///
+    /// Decision: the look is made here, by a few instructions within the call. When it was left to the way of all that is
+    /// unusual, whose code has left the caches since the last time, one burst of 20 calls in 410 (8192 slots) took 3 µs longer:
+    /// p99.9 of bursts was 170 to 220 ns a call, and is 45 to 75.
     ///
     /// `slots` must be 1..=half of the ring's.
     fn reserve_known(&mut self, slots: usize) -> Option<Grant<'_, Self>>;
@@ -414,6 +418,32 @@ mod tests {
         }
         check(spsc::Spsc::<64, 4>::new_boxed());
         check(overwrite::Overwrite::<64, 4>::new_boxed());
+    }
+
+    /// What a call finds without asking: all that is free, each time the ring goes round, and not one slot more.
+    #[cfg(not(kakashi_loom))]
+    #[test]
+    fn room_is_known_as_soon_as_it_is_there() {
+        fn check<R: RingMemory>(ring: Box<R>, slots: usize) {
+            let ring: &'static R = Box::leak(ring);
+            let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+            let mut free = slots;
+            for read in (0..slots).chain((0..slots).rev()) {
+                for _ in 0..free {
+                    producer.reserve_known(1).expect("there is room").commit(0);
+                }
+                assert!(producer.reserve_known(1).is_none(), "it is full");
+                consumer.poll();
+                for _ in 0..read {
+                    assert_ne!(consumer.run().len, 0);
+                    consumer.advance(1, 1);
+                }
+                consumer.release();
+                free = read;
+            }
+        }
+        check(spsc::Spsc::<64, 8>::new_boxed(), 8);
+        check(overwrite::Overwrite::<64, 8>::new_boxed(), 8);
     }
 
     #[test]

@@ -184,13 +184,26 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
         Grant { dest, slots, end: position + slots as u64, ring: self.ring, half: PhantomData }
     }
 
+    /// Raises the floor over what was read, if that makes the slots below `end` free, which do not fit above the floor as it is.
+    #[inline(always)]
+    fn look(&mut self, position: u64, end: u64) -> bool {
+        // Acquire pairs with the Release in `Consumer::release`: the consumer has copied out what
+        // is below.
+        let read = self.reader_position();
+        if read > position || end > read + N as u64 {
+            return false;
+        }
+        // Above the floor as it was: `end` fits now.
+        self.floor = read;
+        self.publish_floor(position);
+        true
+    }
+
     /// Raises the floor until the slots below `end` are free: over what was read in one step, then frame by
     /// frame.
     fn evict(&mut self, position: u64, end: u64) {
         let needed = end - N as u64;
-        // Acquire pairs with the Release in `Consumer::release`: the consumer has copied out what
-        // is below.
-        self.floor = self.floor.max(self.ring.consumer.read.load(Ordering::Acquire).min(position));
+        self.floor = self.floor.max(self.reader_position().min(position));
         while self.floor < needed {
             // Relaxed: this thread (or one that handed the ring over) wrote the word.
             let frame = Frame(load_owned(self.ring.word(self.floor, PREFIX)));
@@ -199,12 +212,18 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
             self.floor += frame.slots().clamp(1, N) as u64;
         }
         self.floor = self.floor.min(position);
+        self.publish_floor(position);
+    }
+
+    #[inline(always)]
+    fn publish_floor(&mut self, position: u64) {
+        let side = &self.ring.producer;
+        // A of the proof; the Release stores of the words that follow make it visible.
+        side.floor.store(self.floor, Ordering::Relaxed);
         let sequence =
             if self.floor == position { self.sequence() } else { load_owned(self.ring.word(self.floor, 0)) };
-        // A of the proof; the Release stores of the words that follow make it visible.
-        self.ring.producer.floor.store(self.floor, Ordering::Relaxed);
         // Behind the floor, hence Release: a frame that is counted as evicted cannot be read any more.
-        self.ring.producer.floor_sequence.store(sequence, Ordering::Release);
+        side.floor_sequence.store(sequence, Ordering::Release);
     }
 }
 
@@ -217,7 +236,8 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
         debug_assert!(slots <= N / 2, "a frame has at most half of the slots");
         let position = self.position();
         let crosses = slots > 1 && (position as usize & (N - 1)) + slots > N;
-        if position + slots as u64 > self.floor + N as u64 || crosses {
+        let end = position + slots as u64;
+        if crosses || end > self.floor + N as u64 && !self.look(position, end) {
             return None;
         }
         Some(self.grant(position, slots))
@@ -229,7 +249,7 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
         let to_end = N - (position as usize & (N - 1));
         let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
         let end = position + (filler + slots) as u64;
-        if end > self.floor + N as u64 {
+        if end > self.floor + N as u64 && !self.look(position, end) {
             self.evict(position, end);
         }
         if filler != 0 {
@@ -251,6 +271,7 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
         }
     }
 
+    #[inline(always)]
     fn reader_position(&self) -> u64 {
         self.ring.consumer.read.load(Ordering::Acquire)
     }
@@ -532,6 +553,30 @@ mod tests {
         assert_eq!(ring.counts().evicted, 6);
         assert_eq!(drain(&mut *consumer), [(6, 6), (7, 0), (8, 0), (9, 0)]);
         assert_eq!((ring.counts().consumed, ring.counts().evicted), (4, 6));
+    }
+
+    /// A reader in another process knows what may be overwritten by the floor alone.
+    #[test]
+    fn what_is_written_over_is_below_the_floor() {
+        let ring: &'static Overwrite<64, 8> = Box::leak(Overwrite::new_boxed());
+        let (mut producer, mut consumer) = (ring.producer(), ring.consumer());
+        for position in 0..200 {
+            if position % 3 == 0 {
+                drain(&mut *consumer);
+            }
+            let grant = producer.reserve_known(1).expect("what there is was read");
+            let side = &ring.producer;
+            let (floor, sequence) =
+                (side.floor.load(Ordering::Relaxed), side.floor_sequence.load(Ordering::Relaxed));
+            assert!(floor + 8 > position, "position {position} takes a slot above the floor, {floor}");
+            // Of frames of a slot each, the number is the position.
+            assert_eq!(sequence, floor);
+            (8..56).step_by(8).for_each(|at| {
+                // SAFETY: within the frame.
+                unsafe { grant.dest().put(at, position) }
+            });
+            grant.commit(position);
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@
 //! Loom checks this file as it ships (`models.rs`).
 //!
 //! Decision: the producer keeps a *limit*, the position up to which slots are known to be free, and looks at the
-//! consumer's position again only when it has come there. So the usual call compares its position with the limit,
+//! consumer's position again only when it has come there, once while the ring goes round. So the usual call compares its position with the limit,
 //! stores into the slot, and stores the new position; `ringbuf`'s `Prod` guards that there is one producer, and is
 //! not on its path. `CachingProd` keeps an index of its own beside the position (a store more, and eight instructions to
 //! make the 64-bit position of it): with it, a call of three numbers took 78 instructions and 27 ns where it
@@ -226,6 +226,17 @@ impl<const B: usize, const N: usize> SpscProducer<B, N> {
         self.half.rb_ref()
     }
 
+    /// Learns how far the consumer has come, and says whether the slots below `end` are known to be free now: none are while
+    /// there is backpressure.
+    #[inline(always)]
+    fn look(&mut self, position: u64, end: u64) -> bool {
+        if position < self.pressed_until {
+            return false;
+        }
+        self.limit = self.reader_position() + N as u64;
+        end <= self.limit
+    }
+
     /// `slots` slots from `position` on, which are free and do not cross the end.
     #[inline(always)]
     fn grant(&mut self, position: u64, slots: usize) -> Grant<'_, Self> {
@@ -246,7 +257,8 @@ impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
         debug_assert!(slots <= N / 2, "a frame has at most half of the slots");
         let position = load_owned(&self.ring().producer.position);
         let crosses = slots > 1 && (position as usize & (N - 1)) + slots > N;
-        if position + slots as u64 > self.limit || crosses {
+        let end = position + slots as u64;
+        if crosses || end > self.limit && !self.look(position, end) {
             return None;
         }
         Some(self.grant(position, slots))
@@ -257,12 +269,8 @@ impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
         let to_end = N - (position as usize & (N - 1));
         let filler = if slots > 1 && slots > to_end { to_end } else { 0 };
         let end = position + (filler + slots) as u64;
-        if end > self.limit {
-            let limit = self.reader_position() + N as u64;
-            self.limit = if position < self.pressed_until { 0 } else { limit };
-            if end > limit {
-                return None;
-            }
+        if end > self.limit && !self.look(position, end) && end > self.reader_position() + N as u64 {
+            return None;
         }
         if filler != 0 {
             let grant = self.grant(position, filler);
@@ -284,6 +292,7 @@ impl<const B: usize, const N: usize> ProducerHalf for SpscProducer<B, N> {
         }
     }
 
+    #[inline(always)]
     fn reader_position(&self) -> u64 {
         self.ring().consumer.position.load(Ordering::Acquire)
     }
