@@ -1,6 +1,6 @@
 //! What a log call costs on the calling thread.
 //!
-//! `cargo bench --bench latency -- [--rounds N] [--only TEXT] [--clock NAME] [--black-box PATH]`; some three
+//! `cargo bench --bench latency -- [--rounds N] [--only TEXT] [--clock NAME] [--black-box PATH]`; some five
 //! minutes, in default.
 //!
 //! Method: that of `method`. Every case is a message through one channel; policies and encodings have a channel each.
@@ -46,6 +46,9 @@ const CLOCKS: &[Clock] = &[Clock::Counter, Clock::Ordered, Clock::Coarse, Clock:
 
 /// Samples of a case in a round.
 const SAMPLES: u64 = 400;
+/// Samples before a case's turn, which do not count: a kernel may have taken back the pages of code and rings since the last
+/// one, some 25 s ago.
+const WARM: u64 = 20;
 /// Those between two looks at the distance of the cores: some 15 ms. A multiple of the producers, and a divisor of the samples.
 const PIECE: u64 = 40;
 
@@ -100,6 +103,7 @@ fn main() {
     for _ in 0..options.rounds {
         one_ways.begin_round();
         for (case, [alone, _]) in cases.iter().zip(&mut figures) {
+            (0..WARM).for_each(|at| _ = Sample::take(case, at * CALLS));
             for first in (0..samples).step_by(PIECE as usize) {
                 let numbers = first..samples.min(first + PIECE);
                 let (distance, (taken, floor)) = one_ways.during(cores.writer, || {
@@ -128,7 +132,7 @@ fn main() {
             }
         }
         records += cases.iter().filter(|case| case.logs).count() as u64
-            * (samples + samples / PRODUCERS * PRODUCERS)
+            * (WARM + samples + samples / PRODUCERS * PRODUCERS)
             * CALLS;
     }
     workers.end();
