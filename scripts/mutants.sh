@@ -134,8 +134,6 @@ mutant "spsc: producer looks Relaxed" $spsc \
     'self.ring().consumer.position.load(Ordering::Acquire)' 'self.ring().consumer.position.load(Ordering::Relaxed)'
 mutant "spsc: limit a slot too far" $spsc \
     'self.limit = self.reader_position() + N as u64;' 'self.limit = self.reader_position() + N as u64 + 1;'
-mutant "spsc: limit not asked for again" $spsc \
-    'self.limit = self.reader_position() + N as u64;' 'if self.limit == 0 { self.limit = N as u64; }'
 mutant "spsc: no filler" $spsc 'slots > 1 && slots > to_end' 'slots > 1 && slots > to_end + N'
 
 # The ring that overwrites; the letters are those of its proof.
@@ -145,10 +143,12 @@ mutant "overwrite: poll Relaxed" $over \
     'self.snapshot = self.ring.producer.write.load(Ordering::Acquire)' \
     'self.snapshot = self.ring.producer.write.load(Ordering::Relaxed)'
 mutant "overwrite: A, floor not raised" $over \
-    'self.ring.producer.floor.store(self.floor, Ordering::Relaxed);' ''
+    'side.floor.store(self.floor, Ordering::Relaxed);' ''
 mutant "overwrite: A, floor raised too little" $over \
-    'self.ring.producer.floor.store(self.floor, Ordering::Relaxed);' \
-    'self.ring.producer.floor.store(self.floor.saturating_sub(1), Ordering::Relaxed);'
+    'side.floor.store(self.floor, Ordering::Relaxed);' \
+    'side.floor.store(self.floor.saturating_sub(1), Ordering::Relaxed);'
+mutant "overwrite: a slot too many is free" $over \
+    'end > read + N as u64 {' 'end > read + N as u64 + 1 {'
 mutant "overwrite: B, words Relaxed" $over \
     'store(word, Ordering::Release)' 'store(word, Ordering::Relaxed)'
 mutant "overwrite: B, sequence number Relaxed" $over \

@@ -126,6 +126,9 @@ pub trait ChannelSpec: AnyChannel + Sized {
     /// Bytes before a record in its first slot.
     const PREFIX: usize = Self::Ring::PREFIX;
 
+    /// Whether calls leave numbers' texts to the writer, and can relieve it.
+    const LEAVES_TEXTS: bool = !Self::Encoding::PREFORMATTED;
+
     /// The most slots of a record.
     const MAX_SLOTS: usize = {
         let mut most = (MAX_RECORD_BYTES + Self::PREFIX).div_ceil(Self::SLOT_BYTES);

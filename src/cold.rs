@@ -6,7 +6,6 @@ use core::mem::MaybeUninit;
 use core::sync::atomic::{Ordering, compiler_fence};
 use std::time::{Duration, Instant};
 
-use crate::arg::Encoding as _;
 use crate::channel::{BUSY, ChannelSpec, Handle, LADEN, POOL, READY, UNCLAIMED, pool_scratch};
 use crate::error::PrepareError;
 use crate::futex::{self, Held};
@@ -272,7 +271,7 @@ pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
         Wait::Forever => None,
     };
     let room = wait(head, producer, slots, began, limit);
-    if !C::Encoding::PREFORMATTED {
+    if C::LEAVES_TEXTS {
         producer.note_backpressure();
     }
     let counters = &head.producer;

@@ -10,9 +10,9 @@
 //!
 //! Decision: a `Deferred` call relieves the writer while that is behind ([`relieves_writer`]). The writer takes 39 ns in a flood for
 //! three numbers as they are, 19 for their texts, and as long again to write the line; the callers wait meanwhile. So
-//! a flood of such records goes as fast as one of `Preformatted` ones (11 to 14 million a second, 0.5 to 0.65 of what
-//! `write(2)` takes), and the usual call does not know of it: nothing is known to be free while it lasts, which
-//! leads to `push_slow`.
+//! a flood of such records goes as fast as one of `Preformatted` ones (by turns in a noisy stretch, 10.3 to 10.8 million a
+//! second from one thread, 8.6 to 11.7 from four), and the usual call does not know of it: nothing is known to be free while
+//! it lasts, which leads to `push_slow`.
 //!
 //! *Re-entrancy.* User code (`Display`, `Debug`) runs before anything is reserved; what it logs is a
 //! call like any other. While the lane is in use its state is `BUSY`, which only a signal handler can
