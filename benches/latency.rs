@@ -121,13 +121,15 @@ fn main() {
         for (case, [_, by_turns]) in cases.iter().zip(&mut figures) {
             for first in (0..samples).step_by(PIECE as usize) {
                 let each = samples.min(first + PIECE).saturating_sub(first) / PRODUCERS;
-                let (distance, taken) = one_ways.during(cores.writer, || {
+                let (distance, (taken, floor)) = one_ways.during(cores.writer, || {
+                    let floor: Vec<_> = (0..each).map(|_| floor()).collect();
                     let taken = workers.run(case, each);
                     run.flush();
-                    taken
+                    (taken, floor)
                 });
                 if let Some(distance) = distance {
                     by_turns.add(distance, taken);
+                    floors.add(distance, floor);
                 }
             }
         }
@@ -142,7 +144,9 @@ fn main() {
         println!("clock {clock:?}; {one_ways}");
     }
     let all = figures.iter().flatten().chain([&floors]).flat_map(|samples| samples.0.iter().flatten());
-    let least = all.map(|sample| sample.work).min().unwrap_or_default();
+    let mut work: Vec<u64> = all.map(|sample| sample.work).collect();
+    work.sort_unstable();
+    let least = method::at_share(&work, 0.01);
     for state in State::ALL {
         if floors.in_state(state, least).next().is_some() {
             print(&cases, &figures, &floors, (state, least), per_ns);

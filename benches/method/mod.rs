@@ -7,7 +7,8 @@
 //! in both is left out. And a core may be *shared*: a virtual processor's physical core has a second thread of
 //! execution, which is somebody else's. While that is busy, what is limited by instructions takes up to twice as long, and the
 //! counter does not show it. [`work`] tells, right before and behind each burst; on one machine it was so for half of the time, in stretches of
-//! some 10 ms. Percentiles are over bursts, of all rounds of one [`State`].
+//! some 10 ms. (Where the first and the last core of a process are two threads of one physical core, it is the writer that shares it.)
+//! Percentiles are over bursts, of all rounds of one [`State`].
 
 #![allow(dead_code)] // each benchmark uses its part
 
@@ -158,7 +159,7 @@ pub enum Distance {
 }
 
 impl Distance {
-    /// What lies below: the states seen were 25 to 60 and 230 to 270 ns one way.
+    /// What lies below: the states seen were 25 to 80 and 180 to 270 ns one way.
     pub const BOUND_NS: f64 = 120.0;
 
     pub fn of(one_way_ns: f64) -> Self {
@@ -180,7 +181,7 @@ pub enum State {
     Near,
     /// Near, and the core is shared.
     Shared,
-    /// Far, and the core's is not asked for.
+    /// Far, whether the core is shared or not.
     Far,
 }
 
@@ -212,13 +213,13 @@ pub fn between_work<R>(run: impl FnOnce() -> R) -> (u64, R) {
     (work().max(before), result)
 }
 
-/// Whether the core was the caller's alone when [`work`] took so long; `least` is the least of the whole run, in which it was so
-/// at some time. On one machine, alone it took 0.53 ns a turn to within a tenth, and 0.8 to 1.15 shared.
+/// Whether the core was the caller's alone when [`work`] took so long; `least` is what one in a hundred of the whole run took at
+/// the most: it was so for that long at least. On one machine, alone it took 0.53 ns a turn to within a tenth, and 0.8 to 1.15 shared.
 pub fn is_alone(work: f64, least: f64) -> bool {
     work <= least * 1.25
 }
 
-/// Ticks of a microsecond's worth of additions that do not wait for each other: they fill all units of a core.
+/// Ticks of a microsecond's worth of additions that do not wait for each other: they need most of what a core has.
 #[inline(never)]
 fn work() -> u64 {
     const TURNS: u64 = 2000;
@@ -290,7 +291,7 @@ impl std::fmt::Display for OneWays {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "one way from core to core, round by round, ns:")?;
         self.rounds.iter().try_for_each(|(least, most)| write!(f, " {least:.0}-{most:.0}"))?;
-        write!(f, "; {} of {} cases left out, since it changed meanwhile", self.changed, self.cases)
+        write!(f, "; {} of {} times it changed meanwhile, which is left out", self.changed, self.cases)
     }
 }
 

@@ -252,7 +252,10 @@ fn refuse(ring: &'static Spsc<64, 8>, start: u64, steps: &[u8]) {
             // The next thread of the lane goes on where this one ended.
             _ => (producer, pressed_until) = (None, start),
         }
-        if let Some(half) = &producer {
+        if let Some(half) = &mut producer {
+            if model.write < pressed_until && model.released == model.write {
+                pressed_until -= N / 8;
+            }
             assert_eq!(half.is_under_backpressure(), model.write < pressed_until);
         }
         assert_eq!((ring.counts().published, ring.counts().evicted, none), (model.next_user, 0, 0));

@@ -14,7 +14,7 @@ use super::lent::Lent;
 use super::statements::STATEMENTS;
 use super::text::{escaped, quoted};
 use super::told::{Expected, Told};
-use crate::arg::{Arena, Args, Deferred, Encoding, Offsets, Preformatted, Values};
+use crate::arg::{Arena, Args, Deferred, Encoding, Offsets, Preformatted, UNCAPPED, Values};
 use crate::callsite::Callsite;
 use crate::channel::{Channel, ChannelSpec};
 use crate::format::{self, LineCache, LineHead, Out, Plans};
@@ -60,6 +60,8 @@ struct Lane<C: ChannelSpec> {
     plans: Plans,
     cache: LineCache,
     shared: bool,
+    /// The last record was one that relieved the writer.
+    relieves: bool,
     room: Vec<u8>,
     waiting: VecDeque<(&'static Callsite, u64, u16, String)>,
     // Behind the halves: dropped last.
@@ -74,7 +76,7 @@ impl<C: ChannelSpec> Lane<C> {
         let (producer, consumer) = (lent.producer(), lent.consumer());
         let (plans, cache, room, waiting) =
             (Plans::new(), LineCache::new(Zone::UTC), Vec::new(), VecDeque::new());
-        Lane { producer, consumer, plans, cache, shared, room, waiting, _ring: ring }
+        Lane { producer, consumer, plans, cache, shared, relieves: false, room, waiting, _ring: ring }
     }
 
     /// Steps over so many slots, so that what follows lies anywhere in the ring.
@@ -107,6 +109,11 @@ impl<C: ChannelSpec> Lane<C> {
             return;
         };
         assert_eq!(values.is_cut(cap), kept.iter().any(|(_, cut)| *cut != 0), "whether it counts as cut");
+        // Every other record is one that relieves the writer, where that fits.
+        self.relieves = !self.relieves && !self.shared;
+        let as_text = Offsets::new::<A::Ready<'_>>(true, header);
+        let relieves = self.relieves && hot::slots::<C, _>(&values, as_text, UNCAPPED) <= C::MAX_SLOTS;
+        let (preformatted, at) = if relieves { (true, as_text) } else { (C::Encoding::PREFORMATTED, at) };
         let slots = hot::slots::<C, _>(&values, at, cap);
         let line = expected.text(callsite, kept);
         let shared = self.shared;
@@ -128,7 +135,7 @@ impl<C: ChannelSpec> Lane<C> {
                     cold::put_thread(grant.dest(), THREAD);
                 }
                 let user = frame_user(callsite.id(), expected.logger);
-                hot::fill(grant, expected.tick, user, C::Encoding::PREFORMATTED, &values, at, cap);
+                hot::fill(grant, expected.tick, user, preformatted, &values, at, cap);
             }
             break;
         }

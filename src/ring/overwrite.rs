@@ -187,8 +187,6 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
     /// Raises the floor over what was read, if that makes the slots below `end` free, which do not fit above the floor as it is.
     #[inline(always)]
     fn look(&mut self, position: u64, end: u64) -> bool {
-        // Acquire pairs with the Release in `Consumer::release`: the consumer has copied out what
-        // is below.
         let read = self.reader_position();
         if read > position || end > read + N as u64 {
             return false;
@@ -273,6 +271,7 @@ impl<const B: usize, const N: usize> ProducerHalf for OverwriteProducer<B, N> {
 
     #[inline(always)]
     fn reader_position(&self) -> u64 {
+        // Acquire pairs with the Release in `Consumer::release`: the consumer has copied out what is below.
         self.ring.consumer.read.load(Ordering::Acquire)
     }
 
@@ -481,7 +480,7 @@ impl<const B: usize, const N: usize> Consumer for OverwriteConsumer<B, N> {
         let released = &self.ring.consumer.read;
         let moved = load_owned(released) != self.read;
         if moved {
-            // Release pairs with the Acquire in `evict`.
+            // Release pairs with the Acquire in `reader_position`.
             released.store(self.read, Ordering::Release);
         }
         moved

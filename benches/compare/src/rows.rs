@@ -121,35 +121,43 @@ fn all() -> Vec<Row> {
     rows.push(row("idle writer", "< 1 % of a core", |view| {
         let name = format!("{PREFORMATTED}{}", view.clock);
         let idle = view.data.idles.iter().find(|idle| idle.contender == name)?;
-        let share = *idle.measured.as_ref().ok()?;
+        // It is measured once, whatever the state.
+        let share = *idle.measured.as_ref().ok().filter(|_| view.distance == Some(Distance::Near))?;
         Some((format!("{:.2} %", share * 100.0), share < 0.01))
     }));
     rows
+}
+
+/// Rounds that have both.
+fn shared(one: &Rates<'_>, other: &Rates<'_>) -> usize {
+    one.keys().filter(|round| other.contains_key(round)).count()
 }
 
 fn sustained(name: &'static str, what: &'static str) -> [Row; 3] {
     [
         row(format!("{what}, sustained, 1 producer"), "≥ 3 × best lossless peer", move |view| {
             let own = view.rates(name, 1);
-            let (ratio, best) = loggers::all()
+            let (ratio, best, rounds) = loggers::all()
                 .iter()
                 .filter(|one| one.role != Role::Kakashi && one.lossless.is_ok())
                 .filter_map(|one| {
                     let theirs = view.rates_of(one.name, 1);
                     let ratio = complete(&theirs).then(|| median_ratio(&own, &theirs, records_per_s))??;
-                    Some((ratio, one.name))
+                    Some((ratio, one.name, shared(&own, &theirs)))
                 })
                 .min_by(|a, b| a.0.total_cmp(&b.0))?;
-            Some((format!("{ratio:.2} × {best}"), ratio >= 3.0))
+            Some((format!("{ratio:.2} × {best} ({rounds})"), ratio >= 3.0))
         }),
         row(format!("{what}, sustained, 1 producer"), "≥ 0.6 × write(2) alone", move |view| {
             let alone = view.rates_of(WRITE, 1);
-            let ratio = median_ratio(&view.rates(name, 1), &alone, bytes_per_s)?;
-            Some((format!("{ratio:.2} ×"), ratio >= 0.6))
+            let own = view.rates(name, 1);
+            let ratio = median_ratio(&own, &alone, bytes_per_s)?;
+            Some((format!("{ratio:.2} × ({})", shared(&own, &alone)), ratio >= 0.6))
         }),
         row(format!("{what}, sustained, 4 producers"), "≥ 1 × 1 producer", move |view| {
-            let ratio = median_ratio(&view.rates(name, 4), &view.rates(name, 1), records_per_s)?;
-            Some((format!("{ratio:.2} ×"), ratio >= 1.0))
+            let (four, one) = (view.rates(name, 4), view.rates(name, 1));
+            let ratio = median_ratio(&four, &one, records_per_s)?;
+            Some((format!("{ratio:.2} × ({})", shared(&four, &one)), ratio >= 1.0))
         }),
     ]
 }
@@ -194,8 +202,9 @@ pub fn table(data: &Data, summaries: &[Summaries; 3]) -> Table {
     }
     table.note =
         "Ratios of p50 and of rates are medians over rounds of the ratio within the round; p99.9 is \
-                  a 95 % interval by resampling rounds, beside the best peer's. Near cores, each the caller's \
-                  alone, and the default clock decide; rates are over all that was near."
+                  a 95 % interval by resampling rounds, beside the best peer's. Near cores, the caller's its \
+                  own, and the default clock decide; rates are over all that was near, with the number of rounds. A round \
+                  counts where a tenth of its bursts were in the state."
             .to_owned();
     table
 }

@@ -51,20 +51,19 @@ impl Summary {
         method::bootstrap(&rounds, share)
     }
 
-    /// The median over rounds of this series' p50 over the lowest p50 of `others` in the same round.
-    pub fn to_best<'a>(&self, others: impl Iterator<Item = &'a Summary> + Clone) -> Option<f64> {
-        let ratios: Vec<f64> = self
-            .rounds
-            .iter()
-            .filter_map(|(round, all)| {
-                let best = others
-                    .clone()
-                    .filter_map(|other| Some(p50(other.rounds.get(round)?)))
-                    .reduce(f64::min)?;
-                Some(p50(all) / best)
+    /// This series' p50 over that of the best of `others`: for each of these the median of the ratios of rounds that both have
+    /// figures of, and the largest of them. Whoever has fewer than half of the rounds that another one has says too little.
+    pub fn to_best<'a>(&self, others: impl Iterator<Item = &'a Summary>) -> Option<f64> {
+        let ratios: Vec<Vec<f64>> = others
+            .map(|other| {
+                let both =
+                    self.rounds.iter().filter_map(|(round, all)| Some((all, other.rounds.get(round)?)));
+                both.map(|(own, theirs)| p50(own) / p50(theirs)).collect()
             })
             .collect();
-        (!ratios.is_empty()).then(|| median(ratios.into_iter()))
+        let most = ratios.iter().map(Vec::len).max().filter(|&most| most > 0)?;
+        let enough = ratios.into_iter().filter(|ratios| ratios.len() * 2 >= most);
+        enough.map(|ratios| median(ratios.into_iter())).reduce(f64::max)
     }
 }
 
@@ -279,6 +278,18 @@ mod tests {
         assert_eq!(near.best_peer(Message::OneInt, 0.5).map(|one| one.name.as_str()), Some("inqjet"));
         let own = near.get("kakashi deferred", Message::OneInt).expect("it had a turn");
         assert_eq!(own.to_best(near.peers(Message::OneInt)), Some(0.5));
+    }
+
+    /// Rounds in which the fastest peer was not measured do not make another one the fastest.
+    #[test]
+    fn the_best_peer_is_so_in_all_rounds() {
+        let own = |round| turn(round, "kakashi deferred", NEAR, 20.0, 60);
+        let slow = |round| turn(round, "inqjet", NEAR, 80.0, 60);
+        let fast = |round| turn(round, "ticklog", NEAR, 40.0, 60);
+        let turns = vec![own(0), slow(0), own(1), slow(1), fast(1), own(2), slow(2), fast(2)];
+        let near = Summaries::of(&data(turns, Vec::new()), State::Near);
+        let deferred = near.get("kakashi deferred", Message::OneInt).expect("it had turns");
+        assert_eq!(deferred.to_best(near.peers(Message::OneInt)), Some(0.5));
     }
 
     #[test]
