@@ -248,7 +248,6 @@ pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
     began: Option<Instant>,
 ) -> bool {
     if producer.reserve(slots).is_some() {
-        handle.expired_at.set(0);
         return true;
     }
     let began = began.unwrap_or_else(Instant::now);
@@ -278,12 +277,10 @@ pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
     add_owned(&counters.blocked, 1);
     add_owned(&counters.blocked_ns, began.elapsed().as_nanos() as u64);
     match room {
-        Ok(()) => {
-            handle.expired_at.set(0);
-            true
-        }
+        Ok(()) => true,
         Err(cause) => {
             if cause == Cause::WaitExpired {
+                // A shorter record may fit meanwhile: what did not is not waited for again, as long as the reader stands there.
                 handle.expired_at.set(producer.reader_position().wrapping_add(1));
             }
             refused(cause)

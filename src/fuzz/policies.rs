@@ -70,11 +70,10 @@ fn run<C: ChannelSpec>(ring: Lent<C::Ring>, steps: &[u8]) {
                 let mut accepted = fits || evicts;
                 let blocked = counts.blocked;
                 let mut help = false;
-                if accepted {
-                    expired_at = None;
-                } else if !open {
+                // A shorter record may be accepted while longer ones are not waited for any more.
+                if !accepted && !open {
                     counts.after_shutdown += 1;
-                } else {
+                } else if !accepted {
                     match C::Policy::WAIT {
                         Wait::Never => counts.newest += 1,
                         Wait::For(_) => {
