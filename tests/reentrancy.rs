@@ -18,6 +18,8 @@ use kakashi::{
 kakashi::channel!(static ORDERS: Channel<128, 8192, 16, Block, Preformatted>);
 kakashi::channel!(static FILLS: Channel<64, 4096, 16, Block, Deferred>);
 kakashi::channel!(static SMALL: Channel<64, 8, 4, Block, Deferred>);
+// Four records of two slots each, and it is full to the last one.
+kakashi::channel!(static FOUR: Channel<64, 8, 4, Block, Preformatted>);
 kakashi::channel!(static NEWEST: Channel<128, 64, 4, DropNewest, Deferred>);
 kakashi::channel!(static OLDEST: Channel<128, 64, 4, DropOldest, Preformatted>);
 kakashi::channel!(static SHORT_WAIT: Channel<64, 16, 4, BlockFor<100>, Preformatted>);
@@ -809,7 +811,7 @@ fn a_signal_handler_interrupts_a_wait() {
     const NAME: &str = "a_signal_handler_interrupts_a_wait";
     extern "C" fn handler(_: libc::c_int) {
         let n = HANDLED.fetch_add(1, Ordering::Relaxed);
-        log_to!("signal", n, SMALL, ORDERS);
+        log_to!("signal", n, FOUR, ORDERS);
         HANDLER_CALLS.fetch_add(2, Ordering::Relaxed);
     }
     if !support::is_child(NAME) {
@@ -829,7 +831,7 @@ fn a_signal_handler_interrupts_a_wait() {
             sender.send(this_thread()).expect("the other side waits");
             while !over.load(Ordering::Acquire) {
                 let n = began.fetch_add(1, Ordering::SeqCst);
-                info!(SMALL, "call {} {}", n, check(n));
+                info!(FOUR, "call {} {}", n, check(n));
                 returned.store(n + 1, Ordering::SeqCst);
             }
         });
@@ -842,7 +844,7 @@ fn a_signal_handler_interrupts_a_wait() {
         // Once the sink has refused a batch, the writer takes no other: then the ring stays full.
         support::wait_until("a call waits", || {
             let refused = REFUSED.load(Ordering::Acquire) > 0;
-            let full = refused && SMALL.lanes().any(|lane| !lane.shared && lane.occupied == lane.slots);
+            let full = refused && FOUR.lanes().any(|lane| !lane.shared && lane.occupied == lane.slots);
             full && began.load(Ordering::SeqCst) == returned.load(Ordering::SeqCst) + 1
         });
         let waiting_for = began.load(Ordering::SeqCst);
