@@ -14,8 +14,8 @@
 //!   twentieth. The two reads around a burst are in it (30 ns by 20, on one machine), and so are the cache misses of its
 //!   first call: of a level that is off, they are most of the figure. The last column is p50 over that of a bare read.
 //! * *On its own*: one call between two serialising reads, which are part of the figure; their own cost is the
-//!   first line. Nothing overlaps, and the pause before has let caches cool: it is an upper bound. Some processors' counters go on in
-//!   steps (of 10 ns, on one machine), and so do these figures.
+//!   first line. Nothing overlaps, and the pause before has let caches cool: it is an upper bound. Some processors'
+//!   counters go on in steps (of 10 ns, on one machine), and so do these figures.
 //! * *First calls*: 256 callsites that stand in a row in a warm thread, each called once; and fresh threads, 64 of which
 //!   live at a time so that each claims a lane of its own.
 //! * *4 producers*: four threads on the producer's core burst by turns; the samples are pooled. It shows what more
@@ -49,7 +49,8 @@ const SAMPLES: u64 = 400;
 /// Samples before a case's turn, which do not count: a kernel may have taken back the pages of code and rings since the last
 /// one, some 25 s ago.
 const WARM: u64 = 20;
-/// Those between two looks at the distance of the cores: some 15 ms. A multiple of the producers, and a divisor of the samples.
+/// Those between two looks at the distance of the cores: some 15 ms. A multiple of the producers, and a divisor of the
+/// samples.
 const PIECE: u64 = 40;
 
 /// Samples, near and far.

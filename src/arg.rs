@@ -40,8 +40,8 @@ pub struct Preformatted;
 
 /// Numbers are stored as they are, and the writer renders them: a faster call, smaller records.
 ///
-/// A thread that had to wait for room in its lane, under a policy that waits, makes the texts itself, as `Preformatted` does,
-/// until the ring has gone round once more or the writer keeps up again: then it is the writer that all wait for.
+/// A thread that had to wait for room in its lane, under a policy that waits, makes the texts itself, as `Preformatted`
+/// does, until the ring has gone round once more or the writer keeps up again: then it is the writer that all wait for.
 #[derive(Clone, Copy, Debug)]
 pub struct Deferred;
 

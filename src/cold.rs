@@ -280,7 +280,7 @@ pub(crate) fn wait_for_room<C: ChannelSpec, P: ProducerHalf>(
         Ok(()) => true,
         Err(cause) => {
             if cause == Cause::WaitExpired {
-                // A shorter record may fit meanwhile: what did not is not waited for again, as long as the reader stands there.
+                // Kept though a shorter record may fit meanwhile: none waits again while the reader stands there.
                 handle.expired_at.set(producer.reader_position().wrapping_add(1));
             }
             refused(cause)

@@ -8,11 +8,11 @@
 //! code is long) it was 5 to 9 ns slower, since the values go through memory: 2 ints + text 36 ns instead of 27. The
 //! price is that a function with little but such a statement saves its registers before the level check.
 //!
-//! Decision: a `Deferred` call relieves the writer while that is behind ([`relieves_writer`]). The writer takes 32 ns for three
-//! numbers as they are, 19 for their texts, and some 40 to write the line; the callers wait meanwhile. So
-//! a flood of such records goes as fast as one of `Preformatted` ones (by turns in a noisy stretch, 10.3 to 10.8 million a
-//! second from one thread, 8.6 to 11.7 from four), and the usual call does not know of it: nothing is known to be free while
-//! it lasts, which leads to `push_slow`.
+//! Decision: a `Deferred` call relieves the writer while that is behind ([`relieves_writer`]). The writer takes 32 ns
+//! for three numbers as they are, 19 for their texts, and some 40 to write the line; the callers wait meanwhile. So a
+//! flood of such records goes as fast as one of `Preformatted` ones (by turns in a noisy stretch, 10.3 to 10.8 million a
+//! second from one thread, 8.6 to 11.7 from four), and the usual call does not know of it: nothing is known to be free
+//! while it lasts, which leads to `push_slow`.
 //!
 //! *Re-entrancy.* User code (`Display`, `Debug`) runs before anything is reserved; what it logs is a
 //! call like any other. While the lane is in use its state is `BUSY`, which only a signal handler can
@@ -284,8 +284,8 @@ fn push_record<C: ChannelSpec, V: Values>(
     cold::done(handle, &lane);
 }
 
-/// Whether a `Deferred` call makes its numbers' texts all the same: when the ring was full the last time it went round, for
-/// then it is the writer that all wait for, and no text need be cut for it. The lane must be the thread's own, and `BUSY`.
+/// Whether a `Deferred` call makes its numbers' texts all the same: under backpressure, for then it is the writer that
+/// all wait for, and if no text has to be cut for it. The lane must be the thread's own, and `BUSY`.
 fn relieves_writer<C: ChannelSpec, V: Values>(handle: &Handle<C>, values: &V) -> bool {
     // SAFETY: as said above.
     let producer = unsafe { (*handle.producer.get()).assume_init_mut() };

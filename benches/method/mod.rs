@@ -1,14 +1,18 @@
 //! How the benchmarks measure: shared by those of this folder and by `compare/`.
 //!
 //! A *burst* is twenty calls, timed as one by the processor's counter with serialising reads around them; then the
-//! writer is left to catch up. A *round* is all cases once, by turns. What is measured is *near* or *far* by the one-way
-//! latency between the two cores: some virtual machines change between two such states by themselves, every few
-//! seconds, and figures of the two do not mix. So it is looked at before and behind each case, and what is not the same
-//! in both is left out. And a core may be *shared*: a virtual processor's physical core has a second thread of
-//! execution, which is somebody else's. While that is busy, what is limited by instructions takes up to twice as long, and the
-//! counter does not show it. [`work`] tells, right before and behind each burst; on one machine it was so for half of the time, in stretches of
-//! some 10 ms. (Where the first and the last core of a process are two threads of one physical core, it is the writer that shares it.)
-//! Percentiles are over bursts, of all rounds of one [`State`].
+//! writer is left to catch up. A *round* is all cases once, by turns. Figures of different [`State`]s do not mix, and
+//! some virtual machines change between them by themselves:
+//!
+//! * *near* or *far*, by the one-way latency between the two cores, for seconds each. It is looked at before and behind
+//!   each case, and what is not the same in both is left out.
+//! * *shared*: a virtual processor's physical core has a second thread of execution, which is somebody else's. While that
+//!   is busy, what is limited by instructions takes up to twice as long, and the counter does not show it. [`work`]
+//!   tells, right before and behind each burst; on one machine it was so for half of the time, in stretches of some
+//!   10 ms. (Where the first and the last core of a process are two threads of one physical core, it is the writer that
+//!   shares it.)
+//!
+//! Percentiles are over bursts, of all rounds of one state.
 
 #![allow(dead_code)] // each benchmark uses its part
 
@@ -174,7 +178,7 @@ impl Distance {
     }
 }
 
-/// The states that figures do not mix of: by the cores' distance, and by whether the caller's core is its own.
+/// States of the machine: by the cores' distance, and by whether the caller's core is its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// Near, and the core is the caller's alone.
@@ -213,8 +217,8 @@ pub fn between_work<R>(run: impl FnOnce() -> R) -> (u64, R) {
     (work().max(before), result)
 }
 
-/// Whether the core was the caller's alone when [`work`] took so long; `least` is what one in a hundred of the whole run took at
-/// the most: it was so for that long at least. On one machine, alone it took 0.53 ns a turn to within a tenth, and 0.8 to 1.15 shared.
+/// Whether the core was the caller's alone when [`work`] took so long; `least` is what one in a hundred of the whole run
+/// took at the most. On one machine, alone it took 0.53 ns a turn to within a tenth, and 0.8 to 1.15 shared.
 pub fn is_alone(work: f64, least: f64) -> bool {
     work <= least * 1.25
 }

@@ -171,12 +171,13 @@ pub trait ProducerHalf: Sized {
     /// the compiler cannot know that it does not lie there.
     type Ring: 'static;
 
-    /// Room for a frame of `slots` slots if it is known to be there and needs no filler: a comparison, and, once while the
-    /// ring goes round (at each call when it is full), a look at how far the consumer has come. `None` says to ask [`reserve`](ProducerHalf::reserve).
+    /// Room for a frame of `slots` slots if it is known to be there and needs no filler: a comparison, and, once while
+    /// the ring goes round (at each call when it is full), a look at how far the consumer has come. `None` says to ask
+    /// [`reserve`](ProducerHalf::reserve).
     ///
-    /// Decision: the look is made here, by a few instructions within the call. When it was left to the way of all that is
-    /// unusual, whose code has left the caches since the last time, one burst of 20 calls in 410 (8192 slots) took 3 µs longer:
-    /// p99.9 of bursts was 170 to 220 ns a call, and is 45 to 75.
+    /// Decision: the look is made here, by a few instructions within the call. When it was left to the way of all that
+    /// is unusual, whose code has left the caches since the last time, one burst of 20 calls in 410 (8192 slots) took
+    /// 3 µs longer: p99.9 of bursts was 170 to 220 ns a call, and is 45 to 110.
     ///
     /// `slots` must be 1..=half of the ring's.
     fn reserve_known(&mut self, slots: usize) -> Option<Grant<'_, Self>>;
@@ -189,13 +190,13 @@ pub trait ProducerHalf: Sized {
     /// How far the consumer has come, as of now: equal values mean that it has not moved.
     fn reader_position(&self) -> u64;
 
-    /// Says that a call had to wait for room: until the ring has gone round once, all calls ask [`reserve`](ProducerHalf::reserve).
-    /// A ring that never refuses knows no backpressure.
+    /// Says that a call had to wait for room: until the ring has gone round once, all calls ask
+    /// [`reserve`](ProducerHalf::reserve). A ring that never refuses knows no backpressure.
     fn note_backpressure(&mut self) {}
 
-    /// Whether a call had to wait for room when the ring was last filled; asked once a call. Each time that the consumer turns
-    /// out to have read all, an eighth of the ring less has to be gone round: in a flood that is so once when it has
-    /// given slots back, and at every call when the flood is over.
+    /// Whether a call had to wait for room when the ring was last filled; asked once a call. Each time that the consumer
+    /// turns out to have read all, an eighth of the ring less has to be gone round: in a flood that is so once when it
+    /// has given slots back, and at every call when the flood is over.
     fn is_under_backpressure(&mut self) -> bool {
         false
     }

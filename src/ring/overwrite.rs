@@ -184,7 +184,8 @@ impl<const B: usize, const N: usize> OverwriteProducer<B, N> {
         Grant { dest, slots, end: position + slots as u64, ring: self.ring, half: PhantomData }
     }
 
-    /// Raises the floor over what was read, if that makes the slots below `end` free, which do not fit above the floor as it is.
+    /// Raises the floor over what was read, if that makes the slots below `end` free, which do not fit above the floor
+    /// as it is.
     #[inline(always)]
     fn look(&mut self, position: u64, end: u64) -> bool {
         let read = self.reader_position();

@@ -11,11 +11,11 @@
 //! Loom checks this file as it ships (`models.rs`).
 //!
 //! Decision: the producer keeps a *limit*, the position up to which slots are known to be free, and looks at the
-//! consumer's position again only when it has come there: once while the ring goes round, if the consumer keeps up. So the usual call compares its position with the limit,
-//! stores into the slot, and stores the new position; `ringbuf`'s `Prod` guards that there is one producer, and is
-//! not on its path. `CachingProd` keeps an index of its own beside the position (a store more, and eight instructions to
-//! make the 64-bit position of it): with it, a call of three numbers took 78 instructions and 27 ns where it
-//! takes 40 and 16 now (bursts of 20, bare clock 13 ns).
+//! consumer's position again only when it has come there: once while the ring goes round, if the consumer keeps up.
+//! So the usual call compares its position with the limit, stores into the slot, and stores the new position;
+//! `ringbuf`'s `Prod` guards that there is one producer, and is not on its path. `CachingProd` keeps an index of its
+//! own beside the position (a store more, and eight instructions to make the 64-bit position of it): with it, a call of
+//! three numbers took 78 instructions and 27 ns where it takes 40 and 16 now (bursts of 20, bare clock 13 ns).
 
 use core::marker::PhantomData;
 use core::mem::{MaybeUninit, offset_of};
@@ -226,8 +226,8 @@ impl<const B: usize, const N: usize> SpscProducer<B, N> {
         self.half.rb_ref()
     }
 
-    /// Learns how far the consumer has come, and says whether the slots below `end` are known to be free now: none are while
-    /// there is backpressure.
+    /// Learns how far the consumer has come, and says whether the slots below `end` are known to be free now: none are
+    /// while there is backpressure.
     #[inline(always)]
     fn look(&mut self, position: u64, end: u64) -> bool {
         if position < self.pressed_until {

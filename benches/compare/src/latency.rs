@@ -66,9 +66,9 @@ pub fn measure(name: &str, bursts: usize, warm_bursts: usize, pause: Duration) -
     Ok(Latency { floor, series, calls, lines: folder.lines()?, sample: folder.sample() })
 }
 
-/// What `measure` finds for each number, with a `rest` behind each; in pieces with a look at the distance before and behind. A
-/// backend that spins shares its core with who looks for that long, and the median of what is seen is that of the looker's
-/// own slices.
+/// What `measure` finds for each number, with a `rest` behind each; in pieces with a look at the distance before and
+/// behind. A backend that spins shares its core with who looks for that long, and the median of what is seen is that of
+/// the looker's own slices.
 fn pieces(
     cores: Cores,
     ticks_per_ns: f64,

@@ -34,7 +34,9 @@ fn main() -> ExitCode {
     let done = match args::parse(std::env::args().skip(1)) {
         Ok(Command::Child(task)) => return child::run(&task),
         Ok(Command::Compare(options)) => compare(&options),
-        Ok(Command::Report { from, into }) => read(&from).and_then(|data| report::write(&data, &into)),
+        Ok(Command::Report { from, into }) => {
+            read(&from).and_then(|data| create(&into).and_then(|()| report::write(&data, &into)))
+        }
         Ok(Command::Help) => {
             println!("{}", args::USAGE);
             Ok(())
@@ -52,7 +54,6 @@ fn main() -> ExitCode {
 
 fn compare(options: &args::Options) -> Result<(), String> {
     let into = &options.into;
-    std::fs::create_dir_all(into).map_err(|error| format!("{}: {error}", into.display()))?;
     let path = into.join("data.json");
     let mut data = data::Data::new(options.bursts, options.pause_us);
     if options.more && path.exists() {
@@ -62,6 +63,7 @@ fn compare(options: &args::Options) -> Result<(), String> {
         }
         data = before;
     }
+    create(into)?;
     let data = driver::run(options, data, |data| {
         let json = serde_json::to_string(data).map_err(|error| error.to_string())?;
         std::fs::write(&path, json).map_err(|error| format!("{}: {error}", path.display()))
@@ -69,8 +71,13 @@ fn compare(options: &args::Options) -> Result<(), String> {
     report::write(&data, into)
 }
 
+fn create(folder: &Path) -> Result<(), String> {
+    std::fs::create_dir_all(folder).map_err(|error| format!("{}: {error}", folder.display()))
+}
+
 fn read(from: &Path) -> Result<data::Data, String> {
     let json = std::fs::read_to_string(from)
         .map_err(|error| format!("{}: {error}: compare first", from.display()))?;
-    serde_json::from_str(&json).map_err(|error| format!("{}: {error}", from.display()))
+    serde_json::from_str(&json)
+        .map_err(|error| format!("{}: {error}: not of this version, compare anew", from.display()))
 }

@@ -80,7 +80,8 @@ fn about(data: &Data, summaries: &[Summaries; 3]) -> String {
         .collect();
     format!(
         "Machine: {}.\nCommand: `{}`.\n{} rounds of {} bursts of {BURST} calls for each message, {} µs apart; ns per call. \
-         Of the bursts, {}; the others in neither, since the distance of the cores changed meanwhile.\nA backend has the last core for itself, the callers have the others.",
+         Of the bursts, {}; the others in neither, since the distance of the cores changed meanwhile.\n\
+         A backend has the last core for itself, the callers have the others.",
         data.machine,
         data.command,
         data.rounds,

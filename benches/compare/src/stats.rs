@@ -51,8 +51,9 @@ impl Summary {
         method::bootstrap(&rounds, share)
     }
 
-    /// This series' p50 over that of the best of `others`: for each of these the median of the ratios of rounds that both have
-    /// figures of, and the largest of them. Whoever has fewer than half of the rounds that another one has says too little.
+    /// This series' p50 over that of the best of `others`: for each of these the median of the ratios of rounds that
+    /// both have figures of, and the largest of them. Whoever has fewer than half of the rounds that another one has
+    /// says too little.
     pub fn to_best<'a>(&self, others: impl Iterator<Item = &'a Summary>) -> Option<f64> {
         let ratios: Vec<Vec<f64>> = others
             .map(|other| {
